@@ -1,0 +1,81 @@
+"""Instruction: what a person asked for, as data. The parser's output and the planner's input."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, computed_field
+
+from chatdit.tools.types import Data, ImageRef, Role
+
+Position = Literal["left", "right", "top", "bottom", "middle"]
+RelationKind = Literal["left of", "right of", "above", "below"]
+
+
+class InstructionInput(Data):
+    """One picture that goes in: attached to this turn, or an earlier picture of the session."""
+
+    id: str
+    """`input_1`, `input_2`, ... in the order of attachment, then earlier pictures referred to."""
+    image: ImageRef
+    role: Role = "subject"
+    description: str = ""
+    picture: int | None = None
+    """The session's picture number (`#7`) when it was made or shown earlier; None for a new file."""
+
+
+class Element(Data):
+    """One subject in an output: what, how many, how big, which colour, where."""
+
+    subject: str
+    """Canonical subject name, or the person's own words when the painter has an open vocabulary."""
+    count: int = Field(default=1, ge=1, le=12)
+    size: Literal["small", "medium", "large"] = "medium"
+    tint: str | None = None
+    position: Position | None = None
+
+
+class Relation(Data):
+    """`elements[a]` stands `kind` `elements[b]`."""
+
+    a: int = Field(ge=0)
+    kind: RelationKind
+    b: int = Field(ge=0)
+
+
+class OutputSpec(Data):
+    """One picture that must come out."""
+
+    id: str
+    """`output_1`, `output_2`, ... in the order asked."""
+    description: str
+    """The caption handed to the painter, self-contained."""
+    elements: tuple[Element, ...] = ()
+    relations: tuple[Relation, ...] = ()
+    background: str | None = None
+    style: str | None = None
+    references: tuple[str, ...] = ()
+    """Ids of inputs or of earlier outputs that this picture must agree with."""
+    size: tuple[int, int] | None = None
+    """Width and height in pixels; None leaves it to the painter."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Canonical subject names in order of mention, each once."""
+        return tuple(dict.fromkeys(e.subject for e in self.elements))
+
+
+class Instruction(Data):
+    """A whole turn's request."""
+
+    inputs: tuple[InstructionInput, ...] = ()
+    outputs: tuple[OutputSpec, ...] = ()
+    keep: tuple[str, ...] = ()
+    """What must stay as it is, in words ("everything else", "the background")."""
+    same_identity: bool = False
+    """True when the outputs show the same character ("the same cat"): draw them in one context."""
+    questions: tuple[str, ...] = ()
+    """What must be asked before anything can be drawn; not empty means: do not draw."""
+    notices: tuple[str, ...] = ()
+    """What was left out or assumed, in words for the person."""

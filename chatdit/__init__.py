@@ -1,0 +1,1 @@
+"""ChatDiT: conversation in, finished image sets out."""

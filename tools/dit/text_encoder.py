@@ -1,0 +1,130 @@
+"""The pocket text encoder: words to a short sequence of vectors and one pooled vector.
+
+Layout legend: B batch, L tokens, D embedding width. The tokenizer maps known phrases ("fire
+truck") to one token each and reports every word it does not know.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+PAD = 0
+TOKEN_BUCKET = 16
+
+
+@dataclass(frozen=True)
+class TextEncoderConfig:
+    """Shape of the encoder; `vocabulary` lists one phrase for each id from 1, id 0 is padding."""
+
+    vocabulary: tuple[str, ...]
+    width: int = 256
+    layers: int = 2
+    heads: int = 4
+    max_tokens: int = 96
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Ids of one caption, the words that have none, and how many tokens did not fit."""
+
+    ids: tuple[int, ...]
+    unknown: tuple[str, ...] = ()
+    truncated: int = 0
+
+
+class PhraseTokenizer:
+    """Greedy longest-phrase tokenizer over a closed vocabulary.
+
+    Articles are dropped, case and punctuation are ignored except `[panelN]` tags.
+    """
+
+    _word = re.compile(r"\[panel\d+\]|[a-z0-9]+(?:['-][a-z0-9]+)*")
+    _dropped = frozenset({"a", "an", "the", "of", "and", "with", "is"})
+
+    def __init__(self, vocabulary: Sequence[str], max_tokens: int) -> None:
+        self.max_tokens = max_tokens
+        self._id = {phrase: i for i, phrase in enumerate(vocabulary, start=1)}
+        self._longest = max((len(p.split()) for p in vocabulary), default=1)
+
+    def __call__(self, caption: str) -> Tokens:
+        words = self._word.findall(caption.lower())
+        ids: list[int] = []
+        unknown: list[str] = []
+        at = 0
+        while at < len(words):
+            length = self._match(words, at)
+            if length:
+                ids.append(self._id[" ".join(words[at : at + length])])
+            elif words[at] not in self._dropped:
+                unknown.append(words[at])
+            at += length or 1
+        kept = tuple(ids[: self.max_tokens])
+        return Tokens(kept, tuple(unknown), len(ids) - len(kept))
+
+    def _match(self, words: list[str], at: int) -> int:
+        for length in range(min(self._longest, len(words) - at), 0, -1):
+            if " ".join(words[at : at + length]) in self._id:
+                return length
+        return 0
+
+
+def pad_token_ids(rows: Sequence[Sequence[int]], bucket: int = TOKEN_BUCKET) -> Tensor:
+    """Ids as int64 (B, L), padded with 0 to the next multiple of `bucket` (at least one)."""
+    longest = max((len(r) for r in rows), default=0)
+    length = max(1, -(-longest // bucket)) * bucket
+    return torch.tensor([[*r, *[PAD] * (length - len(r))] for r in rows], dtype=torch.int64)
+
+
+class _Block(nn.Module):
+    """Pre-norm self-attention and GELU feed-forward; padded keys are masked out."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1 = nn.RMSNorm(width, eps=1e-6)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+        self.norm2 = nn.RMSNorm(width, eps=1e-6)
+        self.up = nn.Linear(width, 4 * width, bias=False)
+        self.down = nn.Linear(4 * width, width, bias=False)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        b, length, width = x.shape
+        q, k, v = self.qkv(self.norm1(x)).view(b, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        x = x + self.out(mixed.transpose(1, 2).reshape(b, length, width))
+        return x + self.down(F.gelu(self.up(self.norm2(x))))
+
+
+class PocketTextEncoder(nn.Module):
+    """Phrase embeddings, a few bidirectional blocks, and a mean over the real tokens.
+
+    A row of padding alone (the empty caption) gives zeros: that is the unconditional input.
+    """
+
+    def __init__(self, config: TextEncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.words = nn.Embedding(len(config.vocabulary) + 1, config.width, padding_idx=PAD)
+        self.places = nn.Parameter(torch.randn(config.max_tokens, config.width) * 0.02)
+        self.blocks = nn.ModuleList([_Block(config.width, config.heads) for _ in range(config.layers)])
+        self.norm = nn.RMSNorm(config.width, eps=1e-6)
+
+    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Sequence (B, L, D) and pooled (B, D) of token ids (B, L), zeros where ids are 0."""
+        real = (ids != PAD)[..., None]
+        x = self.words(ids) + self.places[: ids.shape[1]] * real
+        # the first key stays visible in a row of padding alone, or softmax would divide by zero
+        visible = real[:, None, None, :, 0].clone()
+        visible[..., 0] = True
+        for block in self.blocks:
+            x = block(x, visible)
+        x = self.norm(x) * real
+        pooled = x.sum(dim=1) / real.sum(dim=1).clamp(min=1)
+        return x, pooled
