@@ -45,15 +45,15 @@ class PhraseTokenizer:
     """
 
     _word = re.compile(r"\[panel\d+\]|[a-z0-9]+(?:['-][a-z0-9]+)*")
-    _dropped = frozenset({"a", "an", "the", "of", "and", "with", "is"})
+    dropped_words = frozenset({"a", "an", "the", "and", "with", "is"})
 
     def __init__(self, vocabulary: Sequence[str], max_tokens: int) -> None:
         self.max_tokens = max_tokens
-        self._id = {phrase: i for i, phrase in enumerate(vocabulary, start=1)}
+        self._id = {" ".join(self._words(phrase)): i for i, phrase in enumerate(vocabulary, start=1)}
         self._longest = max((len(p.split()) for p in vocabulary), default=1)
 
     def __call__(self, caption: str) -> Tokens:
-        words = self._word.findall(caption.lower())
+        words = self._words(caption)
         ids: list[int] = []
         unknown: list[str] = []
         at = 0
@@ -61,11 +61,14 @@ class PhraseTokenizer:
             length = self._match(words, at)
             if length:
                 ids.append(self._id[" ".join(words[at : at + length])])
-            elif words[at] not in self._dropped:
+            else:
                 unknown.append(words[at])
             at += length or 1
         kept = tuple(ids[: self.max_tokens])
         return Tokens(kept, tuple(unknown), len(ids) - len(kept))
+
+    def _words(self, text: str) -> list[str]:
+        return [word for word in self._word.findall(text.lower()) if word not in self.dropped_words]
 
     def _match(self, words: list[str], at: int) -> int:
         for length in range(min(self._longest, len(words) - at), 0, -1):

@@ -161,12 +161,7 @@ def caption_vocabulary() -> tuple[str, ...]:
     words += ["left of", "right of", "above", "below"]
     words += ["on the left", "on the right", "in the middle", "at the top", "at the bottom"]
     words += [f"[panel{i}]" for i in range(1, 13)]
-    return tuple(dict.fromkeys(_without_dropped_words(w) for w in words))
-
-
-def _without_dropped_words(phrase: str) -> str:
-    # the tokenizer drops these before it matches phrases, so no phrase may contain them
-    return " ".join(w for w in phrase.split() if w not in {"a", "an", "the", "of", "and", "with", "is"})
+    return tuple(dict.fromkeys(words))
 
 
 @cache
