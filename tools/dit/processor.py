@@ -1,0 +1,231 @@
+"""The one attention processor: what diffusers' Flux does, plus the attention plan of the call.
+
+Layout legend: B batch (passes x rows), S joint tokens with text first, L text tokens, H heads,
+D head dim; queries, keys and values are (B, S, H, D) after RoPE.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+import torch
+from chatdit.kernels.attention import DensePlan, attention
+from chatdit.tools.dit.attention_plan import AttentionPlan, KVOp, LogitBias, Selection
+from chatdit.tools.types import ToolError
+from diffusers.models.embeddings import apply_rotary_emb
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from diffusers.models.transformers.transformer_flux import FluxAttention, FluxTransformer2DModel
+
+KeyValue: TypeAlias = tuple[Tensor, Tensor, int]
+"""Keys and values (S, H, D) of one row without text padding, and how many of them are text."""
+
+
+@dataclass
+class PlanState:
+    """What one sampling call knows besides the plan; made for the call and dropped with it.
+
+    `text_lengths` holds each batch entry's own text tokens (the rest of L is padding that no other
+    entry may notice). `rope` (cos and sin, (B, S, D)) is set when entries differ in position ids.
+    The batch is `rows` entries repeated once for each guidance pass.
+    """
+
+    rows: int
+    text_lengths: tuple[int, ...]
+    rope: tuple[Tensor, Tensor] | None = None
+    padding: Tensor | None = None
+    step: int = 0
+    bank: dict[tuple[str, int, int], KeyValue] = field(default_factory=dict)
+
+
+class PlanAttentionProcessor:
+    """Attention of one layer; stateless, so that any number of calls may share the model."""
+
+    def __init__(self, layer: int) -> None:
+        self.layer = layer
+
+    def __call__(
+        self,
+        attn: FluxAttention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        image_rotary_emb: tuple[Tensor, Tensor] | None = None,
+        plan: AttentionPlan | None = None,
+        state: PlanState | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Output of the layer: (image, text) in a double-stream block, all tokens in a single one."""
+        q, k, v = _projected(attn, hidden_states, encoder_hidden_states)
+        rope = state.rope if state is not None and state.rope is not None else image_rotary_emb
+        if rope is not None:
+            q, k = _rotated(q, rope), _rotated(k, rope)
+        mixed = self._attend(q, k, v, attention_mask, plan, state).flatten(2, 3).to(q.dtype)
+        return _output(attn, mixed, 0 if encoder_hidden_states is None else encoder_hidden_states.shape[1])
+
+    def _attend(
+        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, plan: AttentionPlan | None, state: PlanState | None
+    ) -> Tensor:
+        if state is None:
+            return attention(q, k, v, plan=None if mask is None else DensePlan(mask))
+        ops = plan.ops_at(self.layer, state.step) if plan is not None else ()
+        biases = plan.biases_at(self.layer, state.step) if plan is not None else ()
+        if not (ops or biases):
+            return _plain(q, k, v, state.padding, range(q.shape[0]))
+        return _planned(_Layer(q, k, v, self.layer, state), ops, biases)
+
+
+def install_processors(transformer: FluxTransformer2DModel) -> int:
+    """Gives every attention layer its processor, once, at load; returns how many layers there are."""
+    names = list(transformer.attn_processors)
+    transformer.set_attn_processor({name: PlanAttentionProcessor(i) for i, name in enumerate(names)})
+    return len(names)
+
+
+def padding_bias(text_lengths: tuple[int, ...], text_tokens: int, image_tokens: int, device: torch.device) -> Tensor:
+    """Key bias (B, 1, 1, S) that hides each entry's text padding; None would say that there is none."""
+    places = torch.arange(text_tokens + image_tokens)
+    lengths = torch.tensor(text_lengths)[:, None]
+    hidden = (places >= lengths) & (places < text_tokens)
+    return torch.zeros(hidden.shape).masked_fill(hidden, -torch.inf)[:, None, None].to(device)
+
+
+@dataclass
+class _Layer:
+    """Queries, keys and values of a layer, and how to address them by row and pass."""
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    index: int
+    state: PlanState
+
+    def text_tokens(self) -> int:
+        return max(self.state.text_lengths)
+
+    def own(self, entry: int) -> KeyValue:
+        """Keys and values of a batch entry, its text padding dropped."""
+        length, text = self.state.text_lengths[entry], self.text_tokens()
+        k, v = self.k[entry], self.v[entry]
+        if length == text:
+            return k, v, text
+        return torch.cat([k[:length], k[text:]]), torch.cat([v[:length], v[text:]]), length
+
+    def source(self, op: KVOp, pass_index: int) -> KeyValue:
+        if isinstance(op.source, int):
+            return self.own(pass_index * self.state.rows + op.source)
+        try:
+            return self.state.bank[op.source, pass_index, self.index]
+        except KeyError:
+            raise ToolError(
+                f"the plan reads {op.source!r} at layer {self.index}, step {self.state.step} before anything is "
+                "saved there; save it at an earlier step"
+            ) from None
+
+
+def _planned(layer: _Layer, ops: tuple[KVOp, ...], biases: tuple[LogitBias, ...]) -> Tensor:
+    out = torch.empty_like(layer.q)
+    rows, entries = layer.state.rows, layer.q.shape[0]
+    for op in ops:
+        if isinstance(op.source, int) and isinstance(op.target, str):
+            for i in range(entries // rows):
+                layer.state.bank[op.target, i, layer.index] = layer.own(i * rows + op.source)
+    touched = {op.target for op in ops} | {b.row for b in biases}
+    plain = [e for e in range(entries) if e % rows not in touched]
+    if plain:
+        out[plain] = _plain(layer.q, layer.k, layer.v, layer.state.padding, plain)
+    for entry in (e for e in range(entries) if e % rows in touched):
+        row = entry % rows
+        mine = [op for op in ops if op.target == row]
+        out[entry] = _planned_entry(layer, entry, mine, [b for b in biases if b.row == row])
+    return out
+
+
+def _plain(q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None, entries: range | list[int]) -> Tensor:
+    if len(entries) < q.shape[0]:
+        at = list(entries)
+        q, k, v, padding = q[at], k[at], v[at], None if padding is None else padding[at]
+    return attention(q, k, v, plan=None if padding is None else DensePlan(padding))
+
+
+def _planned_entry(layer: _Layer, entry: int, ops: list[KVOp], biases: list[LogitBias]) -> Tensor:
+    """Attention output (S, H, D) of one batch entry under its operations."""
+    k, v, text = layer.own(entry)
+    own_keys = k.shape[0]
+    key_bias = k.new_zeros(own_keys, dtype=torch.float32)
+    keep = torch.ones(own_keys, dtype=torch.bool, device=k.device)
+    added: list[tuple[Tensor, Tensor, Tensor]] = []
+    for op in ops:
+        sk, sv, source_text = layer.source(op, entry // layer.state.rows)
+        at = _positions(op.tokens, source_text, sk.shape[0]).to(k.device)
+        sk, sv = sk[at] * op.k_scale if op.k_scale != 1.0 else sk[at], sv[at]
+        if op.mode == "overwrite":
+            at = _positions(op.tokens, text, own_keys).to(k.device)
+            if len(at) != len(sk):
+                raise ToolError(f"{op} brings {len(sk)} tokens for {len(at)} places; select what both rows have")
+            k, v = k.index_copy(0, at, sk), v.index_copy(0, at, sv)
+            key_bias = key_bias.index_fill(0, at, op.log_bias)
+            continue
+        if op.mode == "replace":
+            keep[:text] &= op.tokens.text == ()
+            keep[text:] &= op.tokens.image == ()
+        added.append((sk, sv, key_bias.new_full((len(sk),), op.log_bias)))
+    if not keep.all():
+        k, v, key_bias = k[keep], v[keep], key_bias[keep]
+    if added:
+        k, v, key_bias = (torch.cat([own, *[a[i] for a in added]]) for i, own in enumerate((k, v, key_bias)))
+    bias = key_bias[None, None, None] if key_bias.any() else None
+    if biases:
+        bias = _logit_bias(layer, biases, text, own_keys, k.shape[0]) + key_bias
+    return attention(layer.q[entry, None], k[None], v[None], plan=None if bias is None else DensePlan(bias))[0]
+
+
+def _logit_bias(layer: _Layer, biases: list[LogitBias], text: int, own_keys: int, keys: int) -> Tensor:
+    """Bias (1, 1, S, K); queries keep the padding of the batch, keys do not have it."""
+    queries = layer.q.shape[1]
+    shift = layer.text_tokens() - text
+    total = torch.zeros(queries, keys, device=layer.q.device)
+    for b in biases:
+        rows = _positions(b.queries, text, own_keys)
+        rows = torch.where(rows >= text, rows + shift, rows).to(total.device)
+        columns = _positions(b.keys, text, own_keys).to(total.device)
+        total[rows[:, None], columns[None]] += b.bias
+    return total[None, None]
+
+
+def _positions(tokens: Selection, text: int, total: int) -> Tensor:
+    """Indices into (text, image) of the selected tokens, text first."""
+    image = range(total - text) if tokens.image is None else tokens.image
+    words = range(text) if tokens.text is None else tokens.text
+    if words and max(words) >= text:
+        raise ToolError(f"the plan selects text token {max(words)}; this caption has {text}: correct the plan")
+    return torch.tensor([*words, *(text + t for t in image)], dtype=torch.int64)
+
+
+def _projected(attn: FluxAttention, image: Tensor, text: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    q, k, v = (f(image).unflatten(-1, (-1, attn.head_dim)) for f in (attn.to_q, attn.to_k, attn.to_v))
+    q, k = attn.norm_q(q), attn.norm_k(k)
+    if text is None or attn.added_kv_proj_dim is None:
+        return q, k, v
+    projections = (attn.add_q_proj, attn.add_k_proj, attn.add_v_proj)
+    tq, tk, tv = (f(text).unflatten(-1, (-1, attn.head_dim)) for f in projections)
+    tq, tk = attn.norm_added_q(tq), attn.norm_added_k(tk)
+    return torch.cat([tq, q], dim=1), torch.cat([tk, k], dim=1), torch.cat([tv, v], dim=1)
+
+
+def _rotated(x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
+    cos, sin = rope
+    if cos.dim() == 2:
+        return apply_rotary_emb(x, rope, sequence_dim=1)
+    real, imaginary = x.unflatten(-1, (-1, 2)).unbind(-1)
+    turned = torch.stack([-imaginary, real], dim=-1).flatten(-2)
+    return (x.float() * cos[:, :, None] + turned.float() * sin[:, :, None]).to(x.dtype)
+
+
+def _output(attn: FluxAttention, mixed: Tensor, text_tokens: int) -> Tensor | tuple[Tensor, Tensor]:
+    if attn.pre_only:
+        return mixed
+    text, image = mixed[:, :text_tokens], mixed[:, text_tokens:]
+    image = attn.to_out[1](attn.to_out[0](image.contiguous()))
+    return image, attn.to_add_out(text.contiguous())
