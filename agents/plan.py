@@ -6,13 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, StringConstraints
 
-from chatdit.tools.types import Data, ImageRef
+from chatdit.tools.types import Data, ImageRef, Problem
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 
 
 class PlanError(ValueError):
     """A plan that must not run; `str()` lists its problems, and the planner tries again."""
+
+    def __init__(self, *problems: Problem | str) -> None:
+        super().__init__("; ".join(str(problem) for problem in problems))
+        self.problems = tuple(p for p in problems if isinstance(p, Problem))
+        """The machine-readable ones, for a planner to repair."""
 
 
 class InputSlot(Data):
