@@ -1,0 +1,76 @@
+"""What starting the command costs, and that it is not led astray by the folder it is started from."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CHATDIT = Path(sysconfig.get_path("scripts")) / "chatdit"
+HEAVY = {"torch", "langgraph", "diffusers", "transformers", "openai", "triton", "langchain_core"}
+
+WITNESS = """
+import atexit, importlib, json, os
+
+def tell():
+    kernels = importlib.import_module("kernels")
+    from diffusers import FluxTransformer2DModel
+    import chatdit.kernels
+    told = {"kernels": kernels.__file__, "ours": chatdit.kernels.__file__, "flux": FluxTransformer2DModel.__name__}
+    with open(os.environ["WITNESS"], "w") as file:
+        json.dump(told, file)
+
+atexit.register(tell)
+"""
+
+
+def started(*arguments: str, extra_path: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the console script from the repository root, as a person would; -X importtime lists imports on stderr."""
+    env = {**os.environ, "PYTHONPATH": extra_path, "NO_COLOR": "1", **environment}
+    command = [sys.executable, "-X", "importtime", str(CHATDIT), *arguments]
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False)
+
+
+def imported(process: subprocess.CompletedProcess[str]) -> set[str]:
+    lines = [line for line in process.stderr.splitlines() if line.startswith("import time:")]
+    assert len(lines) > 20, f"no import times in: {process.stderr[-500:]}"
+    return {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in lines}
+
+
+@pytest.mark.parametrize("flag", ["--help", "--version"])
+def test_help_and_version_load_nothing_heavy(flag: str) -> None:
+    process = started(flag)
+    assert process.returncode == 0, process.stderr[-500:]
+    assert "chatdit" in process.stdout.lower()
+    assert not HEAVY & imported(process)
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = "import sys, chatdit; print(*{m.split('.')[0] for m in sys.modules})"
+    out = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert not HEAVY & set(out.stdout.split())
+    assert "chatdit" in out.stdout.split()
+
+
+def test_the_root_does_not_shadow_an_installed_kernels_package(tmp_path: Path) -> None:
+    """diffusers and transformers import Hugging Face's `kernels`; the folder of that name at the root is ours."""
+    (tmp_path / "kernels").mkdir()
+    (tmp_path / "kernels" / "__init__.py").write_text("def __getattr__(name):\n    return type(name, (), {})\n")
+    info = tmp_path / "kernels-0.17.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: kernels\nVersion: 0.17.0\n")
+    (tmp_path / "sitecustomize.py").write_text(WITNESS)
+    told = tmp_path / "told.json"
+    process = started("tools", "--json", extra_path=str(tmp_path), WITNESS=str(told))
+    assert process.returncode == 0, process.stderr[-500:]
+    assert json.loads(process.stdout)
+    witness = json.loads(told.read_text())
+    assert Path(witness["kernels"]).is_relative_to(tmp_path)
+    assert Path(witness["ours"]).resolve() == ROOT / "kernels" / "__init__.py"
+    assert witness["flux"] == "FluxTransformer2DModel"
