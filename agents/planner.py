@@ -1,0 +1,146 @@
+"""The planner: which outputs are drawn together, in what order, and what each is shown.
+
+Outputs that must agree share one context. A set too large for one context goes over several, and
+its first picture is shown to every later one as an anchor. All other outputs get a node of their
+own, so that each is stored, cached and resumed by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from pydantic import JsonValue
+
+from chatdit.agents.brain import Painter
+from chatdit.agents.instruction import Instruction, OutputSpec
+from chatdit.agents.plan import Node, Plan, PlanError, PlanOutput
+from chatdit.tools.types import Problem
+
+_SEEDS = 2**63
+
+
+def plan_instruction(instruction: Instruction, painter: Painter, seed: int = 0) -> Plan:
+    """The plan of `instruction`; the same arguments give the same plan.
+
+    Output k gets the seed of the first output drawn with it, which is `seed` plus that one's position.
+    Raises PlanError for references that do not exist, come later, are masks, or are too many.
+    """
+    if problems := list(_bad_references(instruction)):
+        raise PlanError(*problems)
+    draft = Draft(instruction, seed)
+    for outputs in agreeing_sets(instruction):
+        _draw_set(draft, outputs, painter.max_panels)
+    return draft.plan()
+
+
+def agreeing_sets(instruction: Instruction) -> list[list[OutputSpec]]:
+    """Outputs that must show the same character, set by set, in the order asked.
+
+    With `same_identity` these are the outputs linked by references, or all of them when none is
+    linked; without it every output stands alone and a reference is a picture shown to it.
+    """
+    outputs = instruction.outputs
+    if not instruction.same_identity:
+        return [[output] for output in outputs]
+    names = {output.id for output in outputs}
+    if not any(names.intersection(output.references) for output in outputs):
+        return [list(outputs)] if outputs else []
+    sets: list[list[OutputSpec]] = []
+    for output in outputs:
+        linked = [group for group in sets if any(member.id in output.references for member in group)]
+        sets = [group for group in sets if group not in linked]
+        sets.append([*(member for group in linked for member in group), output])
+    order = {output.id: i for i, output in enumerate(outputs)}
+    return sorted((sorted(group, key=lambda o: order[o.id]) for group in sets), key=lambda g: order[g[0].id])
+
+
+@dataclass
+class Draft:
+    """A plan in the making: nodes so far, and which picture answers which output."""
+
+    instruction: Instruction
+    seed: int
+    nodes: list[Node] = field(default_factory=list)
+    answers: dict[str, PlanOutput] = field(default_factory=dict)
+
+    def draw(self, outputs: Sequence[OutputSpec], references: Sequence[str], context: str, seed: int) -> None:
+        """Add one `generate` node for `outputs` that is shown `references` (ids of inputs or earlier outputs)."""
+        name = f"draw_{len(self.nodes) + 1}"
+        args: dict[str, JsonValue] = {"panels": [_panel(output) for output in outputs]}
+        if references:
+            args["references"] = [self._reference(reference) for reference in references]
+        args["context"] = context
+        args["sampling"] = {"seed": seed % _SEEDS}
+        self.nodes.append(Node(id=name, tool="generate", args=args))
+        for index, output in enumerate(outputs):
+            self.answers[output.id] = PlanOutput(id=output.id, node=name, index=index)
+
+    def plan(self) -> Plan:
+        """The finished plan, outputs in the order asked."""
+        return Plan(
+            inputs={entry.id: entry.image for entry in self.instruction.inputs},
+            nodes=tuple(self.nodes),
+            outputs=tuple(self.answers[output.id] for output in self.instruction.outputs),
+        )
+
+    def position(self, output: OutputSpec) -> int:
+        """Where `output` stands among those asked for, from 0."""
+        return self.instruction.outputs.index(output)
+
+    def _reference(self, name: str) -> JsonValue:
+        for entry in self.instruction.inputs:
+            if entry.id == name:
+                return {"image": {"$input": name}, "role": entry.role, "description": entry.description}
+        answer = self.answers[name]
+        shown = next(output for output in self.instruction.outputs if output.id == name)
+        image: JsonValue = {"$node": answer.node, "index": answer.index}
+        return {"image": image, "role": "subject", "description": shown.description}
+
+
+def _draw_set(draft: Draft, outputs: Sequence[OutputSpec], max_panels: int) -> None:
+    anchor: str | None = None
+    members = {output.id for output in outputs}
+    for references, same in groupby(outputs, key=lambda o: tuple(r for r in o.references if r not in members)):
+        left = list(same)
+        while left:
+            shown = _shown(left[0], references, anchor, max_panels)
+            now, left = left[: max_panels - len(shown)], left[max_panels - len(shown) :]
+            context = "sequence" if shown or len(now) > 1 else "separate"
+            draft.draw(now, shown, context, draft.seed + draft.position(now[0]))
+            anchor = anchor or now[0].id
+
+
+def _shown(output: OutputSpec, references: Sequence[str], anchor: str | None, max_panels: int) -> tuple[str, ...]:
+    """What the next node is shown: the references, and the anchor where there is room beside them."""
+    distinct = tuple(dict.fromkeys(references))
+    if len(distinct) >= max_panels:
+        expected = f"at most {max_panels - 1} pictures shown to one output (the painter takes {max_panels} panels)"
+        got = f"{len(distinct)}: {', '.join(distinct)}; name fewer"
+        path = f"outputs.{output.id}.references"
+        raise PlanError(Problem(path=path, code="too_many_references", expected=expected, got=got))
+    roomy = anchor is not None and anchor not in distinct and len(distinct) + 1 < max_panels
+    return (*distinct, anchor) if roomy and anchor is not None else distinct
+
+
+def _panel(output: OutputSpec) -> JsonValue:
+    panel: dict[str, JsonValue] = {"caption": output.description}
+    if output.size is not None:
+        panel["width"], panel["height"] = output.size
+    return panel
+
+
+def _bad_references(instruction: Instruction) -> Iterator[Problem]:
+    roles = {entry.id: entry.role for entry in instruction.inputs}
+    earlier: list[str] = []
+    for output in instruction.outputs:
+        path = f"outputs.{output.id}.references"
+        for name in output.references:
+            if name not in roles and name not in earlier:
+                expected = f"one of: {', '.join((*roles, *earlier)) or 'none given'}"
+                yield Problem(path=path, code="bad_reference", expected=expected, got=name)
+            elif roles.get(name) == "mask":
+                expected = "a picture to look at; no tool here takes a mask"
+                yield Problem(path=path, code="mask_reference", expected=expected, got=f"{name}, a mask")
+        earlier.append(output.id)
