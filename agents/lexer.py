@@ -1,0 +1,172 @@
+"""Text to lexemes: the longest known phrase at each place, then a few readings by context."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from chatdit.agents.lexicon import PLACE_OR_SUBJECT, Kind, Meaning, longest_phrase, phrase_table, plural_words
+
+_WORD = re.compile(r"#\d+|[^\W_]+(?:['&-][^\W_]+)*|[.,;:!?\n&]|[^\w\s]", re.UNICODE)
+_ITEM = re.compile(r"(?m)^[ \t]*(?:\d{1,2}[.)]|[-*•])[ \t]+")
+_CONTRACTIONS = (("n't", " not"), ("it's", "it is"), ("there's", "there is"), ("'re", " are"), ("'ve", " have"))
+_PUNCTUATION: dict[str, Kind] = {",": "comma", ":": "colon", "\u2014": "comma", "\u2013": "comma"}
+_PUNCTUATION |= dict.fromkeys(".;!?\n\u3002", "stop")
+_IN_NOUN_PHRASE: frozenset[Kind] = frozenset(("size", "tint", "resize", "undrawable", "colour", "filler"))
+_BEFORE_PLACE: frozenset[Kind] = frozenset(("article", "definite", "same", "undrawable", "size", "filler"))
+ITEM_MARK = "\u2022"
+
+
+@dataclass(frozen=True)
+class Lexeme:
+    """One phrase of the text: what it is, its value, and the words as written (lower case)."""
+
+    kind: Kind
+    value: str | int
+    text: str
+    plural: bool = False
+
+
+def lex(text: str) -> list[Lexeme]:
+    """Every phrase of `text` in order; nothing is dropped except quotes, brackets and control characters."""
+    words = _WORD.findall(_clean(text))
+    lexemes: list[Lexeme] = []
+    at = 0
+    while at < len(words):
+        length, found = _longest(words, at)
+        lexemes += found
+        at += length
+    return _by_context(lexemes)
+
+
+def next_subject(lexemes: list[Lexeme], at: int, through: Iterable[Kind] = _IN_NOUN_PHRASE) -> int | None:
+    """Index of the subject that the noun phrase standing at `at` leads to, or None."""
+    passed = frozenset(through)
+    while at < len(lexemes):
+        if lexemes[at].kind == "subject":
+            return at
+        if lexemes[at].kind not in passed:
+            return None
+        at += 1
+    return None
+
+
+def _clean(text: str) -> str:
+    text = unicodedata.normalize("NFKC", text).lower().replace("\r\n", "\n").replace("\u2019", "'")
+    text = "".join(c if c == "\n" or unicodedata.category(c)[0] != "C" else " " for c in text)
+    text = text.replace("\ufe0f", "")
+    for short, full in _CONTRACTIONS:
+        text = text.replace(short, full)
+    text = re.sub(r"'s\b", "", text)
+    return _ITEM.sub(f"\n{ITEM_MARK} ", text)
+
+
+def _longest(words: list[str], at: int) -> tuple[int, list[Lexeme]]:
+    table = phrase_table()
+    for length in range(min(longest_phrase(), len(words) - at), 0, -1):
+        phrase = " ".join(words[at : at + length])
+        if phrase in table:
+            return length, [_known(phrase, table[phrase])]
+    return 1, _single(words[at])
+
+
+def _single(word: str) -> list[Lexeme]:
+    if word in _PUNCTUATION:
+        return [Lexeme(_PUNCTUATION[word], "", word)]
+    if word == ITEM_MARK:
+        return [Lexeme("item", "", word)]
+    if word.isdecimal():
+        return [Lexeme("number", int(word[:6]), word)]
+    if word[0] == "#":
+        return [Lexeme("picture_number", int(word[1:7]), word)]
+    if "-" in word:
+        return [lexeme for part in word.split("-") for lexeme in _longest([part], 0)[1]]
+    if not any(c.isalnum() for c in word):
+        return [Lexeme("filler", "", word)] if ord(word[0]) < 0x2000 else [Lexeme("unknown", word, word)]
+    return [Lexeme("unknown", word, word)]
+
+
+def _known(phrase: str, meaning: Meaning) -> Lexeme:
+    return Lexeme(meaning.kind, meaning.value, phrase, plural=phrase in plural_words())
+
+
+def _by_context(lexemes: list[Lexeme]) -> list[Lexeme]:
+    lexemes = _merge_picture_numbers(lexemes)
+    for at, lexeme in enumerate(lexemes):
+        if lexeme.kind in ("locative", "relation", "into", "near") and (place := _place_after(lexemes, at)) is not None:
+            lexemes[place] = replace(lexemes[place], kind="background", value=_place_name(lexemes[place]))
+            lexemes[at] = replace(lexeme, kind="locative", value="")
+        elif lexeme.kind == "another":
+            lexemes[at] = _another(lexemes, at)
+        elif lexeme.text in ("gray", "grey") and next_subject(lexemes, at + 1) is not None:
+            lexemes[at] = replace(lexeme, kind="colour")
+        elif lexeme.text == "orange" and _is_fruit(lexemes, at):
+            lexemes[at] = Lexeme("subject", "tangerine", "orange")
+        elif lexeme.text == "take":
+            taken = any(later.text in ("away", "out", "off") for later in lexemes[at:])
+            lexemes[at] = replace(lexeme, kind="remove" if taken else "put")
+    return _drop_left_places(lexemes)
+
+
+def _merge_picture_numbers(lexemes: list[Lexeme]) -> list[Lexeme]:
+    merged: list[Lexeme] = []
+    for lexeme in lexemes:
+        before = merged[-1] if merged else None
+        if lexeme.kind == "number" and before and before.kind == "picture" and before.value == 1:
+            merged[-1] = Lexeme("picture_number", lexeme.value, f"{before.text} {lexeme.text}")
+        else:
+            merged.append(lexeme)
+    return merged
+
+
+def _place_after(lexemes: list[Lexeme], at: int) -> int | None:
+    """Index of the background that the word of place at `at` leads to, or None."""
+    word = lexemes[at]
+    at += 1
+    while at < len(lexemes) and lexemes[at].kind in _BEFORE_PLACE:
+        at += 1
+    if at == len(lexemes):
+        return None
+    here = lexemes[at]
+    follows = next_subject(lexemes, at + 1)
+    if here.kind == "background" and follows is None:
+        return at
+    above_or_near = word.kind == "near" or (word.kind == "relation" and word.value != "below")
+    if here.text in PLACE_OR_SUBJECT and not above_or_near and (word.kind != "relation" or here.text == "stars"):
+        return at
+    return None
+
+
+def _place_name(lexeme: Lexeme) -> str | int:
+    return lexeme.value if lexeme.kind == "background" else PLACE_OR_SUBJECT[lexeme.text]
+
+
+def _another(lexemes: list[Lexeme], at: int) -> Lexeme:
+    """"another cat" counts on, "another picture" begins one, "another" alone asks for a new try."""
+    if next_subject(lexemes, at + 1) is not None:
+        return lexemes[at]
+    following = lexemes[at + 1].kind if at + 1 < len(lexemes) else "stop"
+    if following in ("picture", "with", "locative", "unknown"):
+        return lexemes[at]
+    return replace(lexemes[at], kind="filler" if following in ("aspect", "background") else "again")
+
+
+def _is_fruit(lexemes: list[Lexeme], at: int) -> bool:
+    counted = at > 0 and lexemes[at - 1].kind in ("article", "definite", "number", "same", "size")
+    return counted and next_subject(lexemes, at + 1) is None
+
+
+def _drop_left_places(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """In "from the beach to the forest" and "instead of the beach" the place named is the one to leave."""
+    for at, lexeme in enumerate(lexemes):
+        if lexeme.kind not in ("from", "instead_of"):
+            continue
+        place = at + 1
+        while place < len(lexemes) and lexemes[place].kind in (*_BEFORE_PLACE, "locative"):
+            place += 1
+        if place < len(lexemes) and lexemes[place].kind == "background":
+            lexemes[place] = replace(lexemes[place], kind="filler")
+            lexemes[at] = replace(lexeme, kind="filler")
+    return lexemes

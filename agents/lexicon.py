@@ -1,0 +1,291 @@
+"""The words the offline parser knows, as one table from phrase to (kind, value).
+
+Painter words (subjects, backgrounds, styles, tints) come from the pocket vocabulary; the rest is
+grammar. Words that carry nothing a painter needs stand in the explicit lists FILLER (ignored in
+silence) and UNDRAWABLE (left out with a notice); every other word is unknown and is asked about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Literal, NamedTuple
+
+from chatdit.tools.pocket.vocabulary import BACKGROUNDS, STYLES, SUBJECTS, TINT_SYNONYMS, TINTS, find_subject
+
+Kind = Literal[
+    "subject", "background", "style", "tint", "size", "resize", "number", "vague", "article", "definite", "same",
+    "another", "pronoun", "deictic", "relation", "side", "near", "hidden", "position", "locative", "draw", "make",
+    "put", "turn", "add", "remove", "replace", "keep", "gone", "again", "instead", "instead_of", "with", "into",
+    "from", "picture", "picture_number", "ordinal", "each", "then", "and", "or", "comma", "colon", "stop", "item",
+    "aspect", "season", "all_seasons", "only", "filler", "undrawable", "colour", "negation", "attached", "unknown",
+]  # fmt: skip
+
+
+class Meaning(NamedTuple):
+    """What a phrase is for the grammar, and its value (canonical name, number, direction)."""
+
+    kind: Kind
+    value: str | int = ""
+
+
+FILLER = frozenset(
+    """please pls kindly can could would will you i i'd i'll we me us my our your want wanna like need let let's to
+    of is are be being been was were has have having had there here which who that's now just so also too as well ok
+    okay hey hi hello thanks thank style background scene setting place somewhere itself themselves do does should
+    must might may shows showing show featuring depicting containing includes including has having but while still
+    very really quite rather more bit little-bit colour color coloured colored one's 's looks look looking get got go
+    goes appears appear stands standing sits placed positioned located shown seen done what how about by for this-time
+    version variant variation kind sort type together side time first-of-all actually maybe perhaps simply well
+    ones things thing everything else rest same-place whole entire set adventures adventure story day life
+    remains remain stays stay remaining again-please nice good great cool cute lovely beautiful pretty awesome
+    amazing wonderful simple digital high quality detailed hd 4k""".split()
+)
+
+UNDRAWABLE = frozenset(
+    """happy sad angry funny silly scary friendly sleepy tired sleeping asleep sitting standing running walking
+    flying jumping swimming dancing playing eating drinking reading singing smiling laughing crying floating riding
+    driving holding wearing carrying chasing watching sailing hiding waiting resting climbing falling landing young
+    old baby fat thin tall short fluffy furry shiny glowing sunny rainy cloudy stormy foggy misty warm cold bright
+    dark colorful colourful magical mysterious cozy cosy spooky majestic elegant realistic photorealistic cinematic
+    dramatic epic brave proud lonely hungry clean dirty wild fast slow strong quiet peaceful deep distant modern
+    fancy super-hero lush green-eyed tropical lost curious gentle round fresh wooden stone plastic metal""".split()
+)
+
+COLOURS = frozenset("black white brown gray grey silver beige teal maroon tan bronze rainbow-coloured".split())
+"""Colours that the painter has no tint for."""
+
+SIZES: Mapping[str, tuple[str, ...]] = {
+    "small": ("small", "tiny", "little", "mini", "miniature", "smallish", "small-sized"),
+    "medium": ("medium", "medium-sized", "normal-sized", "mid-sized", "normal size", "medium size"),
+    "large": ("large", "big", "huge", "giant", "enormous", "gigantic", "massive", "oversized"),
+}
+
+_GRAMMAR: Mapping[Kind, Mapping[str | int, tuple[str, ...]]] = {
+    "resize": {
+        1: ("bigger", "larger", "enlarge", "enlarged", "grow", "grows", "much bigger", "a bit bigger"),
+        -1: ("smaller", "shrink", "shrinks", "tinier", "much smaller", "a bit smaller", "littler"),
+    },
+    "number": {
+        1: ("one", "a single", "single"),
+        2: ("two", "a pair of", "pair of", "a couple of", "couple of", "twin", "both"),
+        3: ("three", "a trio of", "trio of"),
+        4: ("four", "a quartet of"),
+        5: ("five",),
+        6: ("six", "half a dozen"),
+        7: ("seven",),
+        8: ("eight",),
+        9: ("nine",),
+        10: ("ten",),
+        11: ("eleven",),
+        12: ("twelve", "a dozen", "dozen"),
+    },
+    "vague": {
+        3: ("some", "a few", "few", "a group of", "group of", "a bunch of", "various"),
+        4: ("several", "many", "lots of", "a lot of", "loads of", "a herd of", "a flock of", "multiple", "a crowd of"),
+    },
+    "article": {"": ("a", "an", "any")},
+    "definite": {"": ("the", "that", "these", "those", "said")},
+    "same": {"": ("the same", "same", "this same", "that same", "the very same", "identical")},
+    "another": {"": ("another", "one more", "an extra", "an additional", "a second", "a further", "a new")},
+    "pronoun": {
+        1: ("it", "he", "she", "him", "her", "this one", "that one"),
+        2: ("they", "them", "both of them", "all of them", "all"),
+    },
+    "deictic": {"": ("this",)},
+    "attached": {
+        "": (
+            "this image", "this picture", "this photo", "the attached image", "the attached picture", "the attachment",
+            "the attached photo", "attached image", "attached", "the image", "the photo", "my image", "my picture",
+            "my photo", "the uploaded image", "uploaded", "the reference", "the reference image",
+        ),
+    },
+    "relation": {
+        "left of": (
+            "left of", "to the left of", "on the left of", "at the left of", "on the left side of", "to the left from",
+            "to the left side of", "on the left hand side of", "the left of",
+        ),
+        "right of": (
+            "right of", "to the right of", "on the right of", "at the right of", "on the right side of",
+            "to the right from", "to the right side of", "on the right hand side of", "the right of",
+        ),
+        "above": ("above", "over", "on top of", "atop", "higher than", "hovering over", "on the top of"),
+        "below": ("below", "under", "underneath", "beneath", "lower than", "at the bottom of"),
+    },
+    "side": {
+        "left of": ("to its left", "on its left", "on its left side", "to his left", "to her left", "to their left"),
+        "right of": ("to its right", "on its right", "on its right side", "to his right", "to her right",
+                     "to their right"),
+        "above": ("above its head", "above their heads", "over its head"),
+        "below": ("below its feet", "at its feet"),
+    },
+    "near": {
+        "left of": ("next to", "beside", "near", "close to", "alongside", "by the side of", "besides", "facing",
+                    "along with", "side by side with", "nearby", "not far from"),
+    },
+    "hidden": {"": ("behind", "in front of", "between", "around", "surrounded by", "inside of", "hidden by")},
+    "position": {
+        "left": ("on the left", "to the left", "at the left", "on the left side", "left side", "left", "leftmost",
+                 "on the left hand side", "in the left", "on the left of the picture", "in the left half"),
+        "right": ("on the right", "to the right", "at the right", "on the right side", "right side", "right",
+                  "on the right hand side", "in the right", "on the right of the picture", "in the right half"),
+        "middle": ("in the middle", "in the center", "in the centre", "at the center", "at the centre", "centered",
+                   "centred", "middle", "in the middle of the picture", "to the middle", "to the center"),
+        "top": ("at the top", "on top", "at the top of the picture", "to the top", "top", "in the upper half"),
+        "bottom": ("at the bottom", "at the bottom of the picture", "to the bottom", "bottom", "in the lower half"),
+    },
+    "locative": {"": ("in", "on", "at", "onto", "inside", "within", "through", "among", "across", "across from",
+                      "out in", "out on", "up on", "up in", "off to", "amid")},
+    "draw": {"": ("draw", "paint", "create", "generate", "render", "illustrate", "show me", "give me", "i want",
+                  "i would like", "i'd like", "produce", "depict", "draw me", "paint me", "imagine", "design",
+                  "let me see", "make me", "drawing", "compose", "do")},
+    "make": {"": ("make", "making", "made")},
+    "put": {"": ("put", "place", "move", "send", "bring", "position", "shift", "take it to", "stand")},
+    "turn": {"": ("turn", "change", "convert", "transform", "recolor", "recolour", "colour it", "color it", "switch",
+                  "becomes", "become", "tint", "modify", "update", "adjust")},
+    "add": {"": ("add", "include", "insert", "plus", "with an added", "adding")},
+    "remove": {"": ("without", "remove", "no", "minus", "delete", "erase", "get rid of", "take away", "take out",
+                    "leave out", "omit", "except", "excluding", "there is no", "there are no", "has no", "no more",
+                    "there is no longer", "is without", "removing", "cut out")},
+    "replace": {"": ("replace", "swap", "substitute", "exchange", "swap out", "switch out", "replacing")},
+    "keep": {"": ("keep", "keeping", "preserve", "leave", "retain", "maintain")},
+    "gone": {"": ("has left", "have left", "had left", "has already left", "has just left", "is gone", "are gone",
+                  "has gone", "have gone", "has disappeared", "have disappeared", "disappears", "disappear",
+                  "vanishes", "has vanished", "is missing", "are missing", "has departed", "has flown away",
+                  "flew away", "flies away", "went away", "goes away", "is not there", "are not there",
+                  "is not there anymore", "is no longer there", "are no longer there", "leaves the picture",
+                  "left the picture", "left the scene", "has taken off", "is away", "has flown off", "walked away",
+                  "ran away", "is removed", "are removed", "gone", "has been removed", "is no more", "departs",
+                  "is no longer in the picture", "is absent")},
+    "again": {"": ("again", "another one", "try again", "redo", "redraw", "once more", "retry", "another try",
+                   "do it again", "one more time", "another version", "another variation", "a different one",
+                   "reroll", "another attempt", "regenerate", "do over", "give me another", "a new one",
+                   "another take", "try another", "do that again", "do another")},
+    "instead": {"": ("instead", "rather")},
+    "instead_of": {"": ("instead of", "in place of", "rather than", "in lieu of")},
+    "with": {"": ("with", "together with", "accompanied by", "plus also")},
+    "into": {"": ("into", "to", "for", "by", "becoming")},
+    "from": {"": ("from", "out of", "taken from")},
+    "picture": {
+        1: ("picture", "image", "photo", "page", "panel", "illustration", "painting", "frame", "pic", "shot", "card",
+            "poster", "picture of", "image of", "photograph", "artwork", "snapshot", "portrait", "slide"),
+        2: ("pictures", "images", "photos", "pages", "panels", "illustrations", "paintings", "frames", "pics", "shots",
+            "cards", "posters", "comic", "comic strip", "storyboard", "series", "sequence", "drawings", "photographs",
+            "sequence of", "series of", "set of pictures", "variations", "versions", "variants", "slides",
+            "picture set", "picture story", "portraits", "scenes"),
+    },
+    "ordinal": {
+        1: ("first", "1st"), 2: ("second", "2nd"), 3: ("third", "3rd"), 4: ("fourth", "4th"), 5: ("fifth", "5th"),
+        6: ("sixth", "6th"), 7: ("seventh", "7th"), 8: ("eighth", "8th"), 9: ("ninth", "9th"), 10: ("tenth", "10th"),
+        -1: ("last", "latest", "previous", "most recent", "final"),
+    },
+    "each": {"": ("each", "every", "each of them", "for each", "one each", "one for each", "respectively",
+                  "separately", "each on its own", "each on their own", "each in its own", "all of these")},
+    "then": {"": ("then", "and then", "after that", "afterwards", "next", "followed by", "finally", "later",
+                  "then finally", "and finally", "and after that", "and next", "subsequently", "and afterwards",
+                  "next up", "secondly", "thirdly")},
+    "and": {"": ("and", "&")},
+    "or": {"": ("or",)},
+    "aspect": {
+        "background": ("the background", "background", "the place", "the setting", "the scenery", "the location",
+                       "backdrop", "the backdrop", "scenery"),
+        "style": ("the style", "the look"),
+        "size": ("the size",),
+        "colour": ("the colour", "the color", "the tint"),
+    },
+    "season": {"meadow": ("spring", "springtime", "the spring"), "beach": ("summer", "summertime", "the summer")},
+    "all_seasons": {"": ("four seasons", "the four seasons", "all four seasons", "the seasons", "each season",
+                         "every season", "all seasons", "different seasons", "seasons", "all the seasons")},
+    "only": {"": ("only", "alone", "by itself", "on its own", "nothing but", "all alone")},
+    "negation": {"": ("not", "don't", "never", "do not", "isn't", "nor", "neither", "is not", "cannot")},
+    "undrawable": {"corner": ("top left", "top right", "bottom left", "bottom right", "upper left", "upper right",
+                              "lower left", "lower right", "in the corner", "corner", "in the top left corner",
+                              "in the top right corner", "in the bottom left corner", "in the bottom right corner",
+                              "in the foreground", "in the distance")},
+    "filler": {"": ("where", "in which", "that is", "as before", "of course", "a picture where", "such that",
+                    "in the picture", "in the scene", "in it", "in there", "in style", "come on", "a bit",
+                    "a little", "in the background", "in colour", "in color", "to be", "kind of", "at the same place",
+                    "in the image", "it to be", "thank you", "in the same picture", "a lot", "in one picture",
+                    "as a background", "into the picture", "to the picture", "to the scene", "into the scene",
+                    "for the background", "as the background", "i'd love", "along", "about a", "the rest",
+                    "everything else", "the other things", "at all", "out", "off", "away", "up", "its", "their",
+                    "his", "when", "the whole", "out there", "this time", "called", "scenario", "view", "at it",
+                    "of them", "of it", "as is", "as it is", "unchanged", "the one", "there is", "there are")},
+}  # fmt: skip
+
+
+_MORE_SUBJECTS = {
+    "oranges": "tangerine", "mangoes": "mango", "potatoes": "potato", "buffaloes": "bison", "snowmen": "snowman",
+    "leaves": "maple leaf", "loaves": "bread",
+}  # fmt: skip
+"""Plurals that the vocabulary spells otherwise."""
+
+_MORE_PLACES = {"water": "underwater", "hill": "mountains", "lakeshore": "lake", "outdoors": "meadow", "snowy": "snow"}
+
+PLACE_OR_SUBJECT: Mapping[str, str] = {"moon": "moon", "full moon": "moon", "stars": "space"}
+"""Subject words that name a background when they follow a word of place ("on the moon")."""
+
+
+@cache
+def phrase_table() -> Mapping[str, Meaning]:
+    """Every known phrase in lower case; words of a phrase are separated by single spaces."""
+    table = {word: Meaning("filler") for word in FILLER}
+    table |= {word: Meaning("undrawable") for word in UNDRAWABLE}
+    table |= {word: Meaning("colour") for word in COLOURS}
+    table |= _painter_words()
+    for kind, values in _GRAMMAR.items():
+        table |= {phrase: Meaning(kind, value) for value, phrases in values.items() for phrase in phrases}
+    table |= {word: Meaning("size", size) for size, words in SIZES.items() for word in words}
+    return table
+
+
+@cache
+def longest_phrase() -> int:
+    """Words in the longest known phrase."""
+    return max(len(phrase.split()) for phrase in phrase_table())
+
+
+@cache
+def painter_names() -> tuple[str, ...]:
+    """Every word for something that can be drawn, to offer near matches for unknown words."""
+    kinds = ("subject", "background", "style", "tint")
+    return tuple(phrase for phrase, meaning in _painter_words().items() if meaning.kind in kinds)
+
+
+@cache
+def plural_words() -> frozenset[str]:
+    """Subject words that speak of more than one: plurals that differ from their singular."""
+    plurals: set[str] = set()
+    for subject in SUBJECTS.values():
+        forms = {subject.name, subject.plural, *subject.synonyms}
+        plurals |= {form for form in forms if {form[:-1], form[:-2], f"{form[:-3]}y"} & forms and form.endswith("s")}
+        plurals |= {subject.plural} - {subject.name}
+    return frozenset(plurals | set(_MORE_SUBJECTS))
+
+
+def _painter_words() -> dict[str, Meaning]:
+    words: dict[str, Meaning] = {}
+    for background in BACKGROUNDS.values():
+        forms = (background.name, background.phrase, *background.synonyms)
+        words |= {form.lower(): Meaning("background", background.name) for form in forms}
+    for style in STYLES.values():
+        forms = (style.name, *style.synonyms)
+        words |= {f"{form.lower()}{end}": Meaning("style", style.name) for form in forms for end in ("", " style")}
+    for tint in TINTS:
+        words |= {form.lower(): Meaning("tint", tint) for form in (tint, *TINT_SYNONYMS.get(tint, ()))}
+    for subject in SUBJECTS.values():
+        for form in (subject.name, subject.plural, *subject.synonyms):
+            if not _tint_then_subject(form):
+                words.setdefault(form.lower(), Meaning("subject", find_subject(form) or subject.name))
+        words.setdefault(subject.glyph, Meaning("subject", subject.name))
+    words |= {word: Meaning("subject", name) for word, name in _MORE_SUBJECTS.items()}
+    words |= {word: Meaning("background", name) for word, name in _MORE_PLACES.items()}
+    words["moon"] = Meaning("subject", "moon")
+    del words["the stars"]
+    return words
+
+
+def _tint_then_subject(form: str) -> bool:
+    """True for "red apple": a tint and a subject, which must stay two words."""
+    first, _, rest = form.partition(" ")
+    return first in TINTS and find_subject(rest) is not None
