@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal, Protocol, TypeVar
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -127,9 +127,6 @@ class ToolOutput(Data):
     seconds: float
     warnings: tuple[str, ...] = ()
     report: dict[str, float | int | str] = Field(default_factory=dict)
-
-
-I_contra = TypeVar("I_contra", bound=ToolInput, contravariant=True)
 
 
 class ToolSpec(Data):

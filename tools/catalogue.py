@@ -1,0 +1,22 @@
+"""Every tool there is, by name. Importing this loads no model code; tools do when they run."""
+
+from __future__ import annotations
+
+from chatdit.tools.generate import Generate
+from chatdit.tools.tool import Tool
+from chatdit.tools.types import ToolError, ToolSpec
+
+TOOLS: dict[str, Tool] = {"generate": Generate()}
+
+
+def tool(name: str) -> Tool:
+    """The tool called `name`; raises ToolError naming those there are."""
+    try:
+        return TOOLS[name]
+    except KeyError:
+        raise ToolError(f"no tool called {name[:80]!r}: expected one of {', '.join(TOOLS)}; see /help tools") from None
+
+
+def specs() -> tuple[ToolSpec, ...]:
+    """What each tool takes and gives, as JSON schemas, in the order of the catalogue."""
+    return tuple(tool.spec() for tool in TOOLS.values())
