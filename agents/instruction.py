@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, computed_field
+from pydantic import Field, computed_field, model_validator
 
 from chatdit.tools.types import Data, ImageRef, Role
 
@@ -58,6 +58,12 @@ class OutputSpec(Data):
     """Ids of inputs or of earlier outputs that this picture must agree with."""
     size: tuple[int, int] | None = None
     """Width and height in pixels; None leaves it to the painter."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_subjects(cls, value: object) -> object:
+        """`subjects` is written for readers of the JSON, and follows from `elements` when read back."""
+        return {k: v for k, v in value.items() if k != "subjects"} if isinstance(value, dict) else value
 
     @computed_field  # type: ignore[prop-decorator]
     @property
