@@ -144,7 +144,7 @@ def _place_name(lexeme: Lexeme) -> str | int:
 
 
 def _another(lexemes: list[Lexeme], at: int) -> Lexeme:
-    """"another cat" counts on, "another picture" begins one, "another" alone asks for a new try."""
+    """ "another cat" counts on, "another picture" begins one, "another" alone asks for a new try."""
     if next_subject(lexemes, at + 1) is not None:
         return lexemes[at]
     following = lexemes[at + 1].kind if at + 1 < len(lexemes) else "stop"

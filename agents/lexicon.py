@@ -18,7 +18,7 @@ Kind = Literal[
     "another", "pronoun", "deictic", "relation", "side", "near", "hidden", "position", "locative", "draw", "make",
     "put", "turn", "add", "remove", "replace", "keep", "gone", "again", "instead", "instead_of", "with", "into",
     "from", "picture", "picture_number", "ordinal", "each", "then", "and", "or", "comma", "colon", "stop", "item",
-    "aspect", "season", "all_seasons", "only", "filler", "undrawable", "colour", "negation", "attached", "unknown",
+    "aspect", "season", "all_seasons", "only", "filler", "undrawable", "colour", "negation", "attached", "yes", "unknown",
 ]  # fmt: skip
 
 
@@ -140,7 +140,7 @@ _GRAMMAR: Mapping[Kind, Mapping[str | int, tuple[str, ...]]] = {
                   "i would like", "i'd like", "produce", "depict", "draw me", "paint me", "imagine", "design",
                   "let me see", "make me", "drawing", "compose", "do")},
     "make": {"": ("make", "making", "made")},
-    "put": {"": ("put", "place", "move", "send", "bring", "position", "shift", "take it to", "stand")},
+    "put": {"": ("put", "place", "take", "move", "send", "bring", "position", "shift", "take it to", "stand")},
     "turn": {"": ("turn", "change", "convert", "transform", "recolor", "recolour", "colour it", "color it", "switch",
                   "becomes", "become", "tint", "modify", "update", "adjust")},
     "add": {"": ("add", "include", "insert", "plus", "with an added", "adding")},
@@ -190,6 +190,7 @@ _GRAMMAR: Mapping[Kind, Mapping[str | int, tuple[str, ...]]] = {
         "background": ("the background", "background", "the place", "the setting", "the scenery", "the location",
                        "backdrop", "the backdrop", "scenery"),
         "style": ("the style", "the look"),
+        "layout": ("the layout", "layout", "the composition", "composition", "the pose", "pose"),
         "size": ("the size",),
         "colour": ("the colour", "the color", "the tint"),
     },
@@ -197,6 +198,7 @@ _GRAMMAR: Mapping[Kind, Mapping[str | int, tuple[str, ...]]] = {
     "all_seasons": {"": ("four seasons", "the four seasons", "all four seasons", "the seasons", "each season",
                          "every season", "all seasons", "different seasons", "seasons", "all the seasons")},
     "only": {"": ("only", "alone", "by itself", "on its own", "nothing but", "all alone")},
+    "yes": {"": ("yes", "yeah", "yep", "sure", "y", "correct", "exactly", "right you are")},
     "negation": {"": ("not", "don't", "never", "do not", "isn't", "nor", "neither", "is not", "cannot")},
     "undrawable": {"corner": ("top left", "top right", "bottom left", "bottom right", "upper left", "upper right",
                               "lower left", "lower right", "in the corner", "corner", "in the top left corner",

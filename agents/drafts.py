@@ -1,0 +1,120 @@
+"""A picture in the making: elements, their relation, a place and a style, any of which may still be open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from chatdit.agents.instruction import Element, OutputSpec, Relation, RelationKind
+from chatdit.tools.pocket.captions import caption
+from chatdit.tools.pocket.scene import Scene, Thing, check
+from chatdit.tools.pocket.vocabulary import SUBJECTS
+
+OPPOSITE: dict[RelationKind, RelationKind] = {
+    "left of": "right of",
+    "right of": "left of",
+    "above": "below",
+    "below": "above",
+}
+DEFAULT_BACKGROUND = "meadow"
+_SIDE_RELATIONS: dict[str, RelationKind] = {"left": "left of", "right": "right of", "top": "above", "bottom": "below"}
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What is known of a picture; `relation` is that of the first element to the second."""
+
+    elements: tuple[Element, ...] = ()
+    relation: RelationKind | None = None
+    background: str | None = None
+    style: str | None = None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A draft the painter can draw (when there are no questions), and what was changed to get there."""
+
+    draft: Draft
+    notices: tuple[str, ...] = ()
+    questions: tuple[str, ...] = ()
+
+
+def draft_of(output: OutputSpec) -> Draft:
+    """The draft behind a picture drawn earlier."""
+    kind = None
+    if output.relations:
+        first = output.relations[0]
+        kind = first.kind if first.a < first.b else OPPOSITE[first.kind]
+    return Draft(output.elements, kind, output.background, output.style)
+
+
+def scene_of(draft: Draft) -> Scene:
+    """The pocket scene of a draft; an open place is the default background."""
+    things = tuple(Thing(e.subject, e.count, e.size, e.tint, e.position) for e in draft.elements)
+    return Scene(things, draft.background or DEFAULT_BACKGROUND, draft.style or "plain", draft.relation)
+
+
+def output_of(draft: Draft, number: int, references: Sequence[str], description: str | None = None) -> OutputSpec:
+    """The output that asks for `draft`; its description is the caption unless one is given."""
+    relations = (Relation(a=0, kind=draft.relation, b=1),) if draft.relation else ()
+    return OutputSpec(
+        id=f"output_{number}",
+        description=description or caption(scene_of(draft)),
+        elements=draft.elements,
+        relations=relations,
+        background=draft.background or DEFAULT_BACKGROUND,
+        style=draft.style or "plain",
+        references=tuple(references),
+    )
+
+
+def fit(draft: Draft, *, has_reference: bool = False) -> Fitted:
+    """The nearest draft that the painter can draw, with a notice for each wish left out.
+
+    What cannot be settled by leaving out a size or a position becomes a question.
+    """
+    fitted, notices = _fit_pair(draft) if len(draft.elements) == 2 else (replace(draft, relation=None), [])
+    fitted, more = _fit_groups(fitted)
+    questions = [f"I cannot draw that: {fault}. What should I draw instead?" for fault in check(scene_of(fitted))]
+    for element in fitted.elements:
+        if element.subject in SUBJECTS and SUBJECTS[element.subject].held_out and not has_reference:
+            questions.append(
+                f"The painter was never shown a {element.subject}; attach a picture of one, or which subject instead?"
+            )
+    return Fitted(fitted, (*notices, *more), tuple(questions))
+
+
+def _fit_pair(draft: Draft) -> tuple[Draft, list[str]]:
+    first, second = draft.elements
+    notices = []
+    relation = _relation_from_positions(first, second) or draft.relation
+    if relation is None:
+        placed = [e for e in draft.elements if e.position]
+        notices += [f"With two subjects only their relation counts, not {e.position!r} for the {e.subject}." for e in placed]
+        relation = "left of"
+    elements = []
+    for element in draft.elements:
+        if element.size == "large":
+            notices.append(f"A large subject stands alone in its picture, so the {element.subject} is of medium size.")
+        size = "medium" if element.size == "large" else element.size
+        elements.append(element.model_copy(update={"position": None, "size": size}))
+    return replace(draft, elements=tuple(elements), relation=relation), notices
+
+
+def _relation_from_positions(first: Element, second: Element) -> RelationKind | None:
+    """"a cat on the left and a dog" puts the cat left of the dog."""
+    if first.position in _SIDE_RELATIONS:
+        return _SIDE_RELATIONS[first.position]
+    if second.position in _SIDE_RELATIONS:
+        return OPPOSITE[_SIDE_RELATIONS[second.position]]
+    return None
+
+
+def _fit_groups(draft: Draft) -> tuple[Draft, list[str]]:
+    notices, elements = [], []
+    for element in draft.elements:
+        if element.count > 1 and (element.size != "medium" or element.position):
+            notices.append("A group has no size or position of its own, so I left that out.")
+            element = element.model_copy(update={"size": "medium", "position": None})
+        elements.append(element)
+    return replace(draft, elements=tuple(elements)), notices

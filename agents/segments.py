@@ -1,0 +1,275 @@
+"""From the lexemes of one message to one segment for each picture asked for.
+
+A segment holds the words of one picture. Pictures are told apart by "then", "a second picture",
+"picture 2:", list items, a new drawing sentence, a second place with its own subject ("a cat on the
+beach, a dog in the forest") and places that one subject visits in turn ("in the forest, on the
+beach and in space").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from chatdit.agents.lexer import Lexeme, next_subject
+from chatdit.agents.lexicon import Kind
+from chatdit.tools.pocket.vocabulary import BACKGROUNDS
+
+CONTENT: frozenset[Kind] = frozenset(
+    ("subject", "background", "style", "tint", "size", "resize", "pronoun", "position", "gone", "again", "unknown",
+     "deictic", "attached", "picture_number", "remove", "same", "undrawable", "colour", "season", "all_seasons")
+)  # fmt: skip
+SEPARATORS: frozenset[Kind] = frozenset(("comma", "and", "or", "then", "stop", "item", "each"))
+_NOUN_START: frozenset[Kind] = frozenset(("article", "number", "vague", "size", "tint", "subject", "undrawable"))
+_SEASONS = (("meadow", "spring"), ("beach", "summer"), ("autumn", "autumn"), ("snow", "winter"))
+_SPREADABLE: tuple[Kind, ...] = ("background", "style", "tint", "size")
+
+
+@dataclass
+class Segment:
+    """The words of one picture; `repeats` says that its subjects are those of the picture before."""
+
+    lexemes: list[Lexeme]
+    repeats: bool = False
+
+
+@dataclass
+class Segments:
+    """All pictures of a message, how many were announced, and what to tell the person."""
+
+    items: list[Segment]
+    announced: int | None = None
+    notices: list[str] = field(default_factory=list)
+    questions: list[str] = field(default_factory=list)
+
+
+def split_pictures(lexemes: Sequence[Lexeme], known_pictures: int = 0, limit: int = 24) -> Segments:
+    """One segment for each picture; `known_pictures` is how many "image 2" could mean already drawn ones."""
+    rest, announced, plural = _take_announcement(list(lexemes))
+    result = Segments([], announced)
+    rest = _spell_seasons(rest, result)
+    if announced is not None and announced > limit:
+        result.questions.append(f"You asked for {announced} pictures; I draw at most {limit} at a time. Which ones first?")
+        return result
+    for words in _cut(rest, known_pictures, announced):
+        for place_words in _cut_places(words):
+            result.items += _spread(place_words)
+    _note_places(result, announced, plural or any(w.kind == "each" for w in lexemes))
+    _fill_up(result, plural)
+    return result
+
+
+def has_content(lexemes: Sequence[Lexeme]) -> bool:
+    """True when the words say anything about a picture."""
+    return any(lexeme.kind in CONTENT for lexeme in lexemes)
+
+
+def _take_announcement(lexemes: list[Lexeme]) -> tuple[list[Lexeme], int | None, bool]:
+    """Removes "three pictures of", "a 4-panel comic", "pictures of"; returns their number and whether plural."""
+    for at, lexeme in enumerate(lexemes):
+        if lexeme.kind != "picture" or (at and lexemes[at - 1].kind in ("same", "ordinal", "picture_number")):
+            continue
+        start, number = _number_before(lexemes, at)
+        if number is None and lexeme.value == 1:
+            continue
+        if number == 1 or (at and lexemes[at - 1].kind in ("definite", "each")):
+            continue
+        end = at + 1
+        while end < len(lexemes) and (lexemes[end].kind == "picture" or _announces(lexemes[end])):
+            end += 1
+        later = [w for w in lexemes[start:end] if w.kind == "number"]
+        number = number if number is not None else next((int(w.value) for w in later), None)
+        return lexemes[:start] + lexemes[end:], number, True
+    return lexemes, None, False
+
+
+def _announces(lexeme: Lexeme) -> bool:
+    return lexeme.kind == "number" or lexeme.text in ("in", "of", "with", "comic", "strip", "story", "set")
+
+
+def _number_before(lexemes: list[Lexeme], at: int) -> tuple[int, int | None]:
+    start = at
+    while start and lexemes[start - 1].kind in ("undrawable", "picture", "filler", "another"):
+        start -= 1
+    if start and lexemes[start - 1].kind in ("number", "vague"):
+        return start - 1, int(lexemes[start - 1].value)
+    return at, None
+
+
+def _spell_seasons(lexemes: list[Lexeme], result: Segments) -> list[Lexeme]:
+    spelled: list[Lexeme] = []
+    for lexeme in lexemes:
+        if lexeme.kind == "all_seasons":
+            for place, season in _SEASONS:
+                spelled += [Lexeme("background", place, season), Lexeme("comma", "", ",")]
+            drawn = ", ".join(f"{season} {BACKGROUNDS[place].phrase}" for place, season in _SEASONS)
+            result.notices.append(f"The painter knows places, not all seasons; I draw {drawn}.")
+        elif lexeme.kind == "season":
+            spelled.append(replace(lexeme, kind="background"))
+            phrase = BACKGROUNDS[str(lexeme.value)].phrase
+            result.notices.append(f"The painter knows places, not {lexeme.text}; I draw {lexeme.text} {phrase}.")
+        else:
+            spelled.append(lexeme)
+    return spelled
+
+
+def _cut(lexemes: list[Lexeme], known_pictures: int, announced: int | None) -> list[list[Lexeme]]:
+    """Cuts at everything that begins another picture by its own words."""
+    pieces: list[list[Lexeme]] = [[]]
+    at = 0
+    while at < len(lexemes):
+        done = sum(has_content(piece) for piece in pieces)
+        length = _heading(lexemes, at, done, known_pictures, announced) or _plain_start(lexemes, at, pieces[-1])
+        if length is not None:
+            pieces.append([])
+            at += length
+            continue
+        pieces[-1].append(lexemes[at])
+        at += 1
+    return [piece for piece in pieces if has_content(piece)]
+
+
+def _heading(lexemes: list[Lexeme], at: int, done: int, known: int, announced: int | None) -> int | None:
+    """Length of a picture's heading at `at` ("then", "a second picture", "picture 2:"), or None."""
+    here, then = lexemes[at], lexemes[at + 1] if at + 1 < len(lexemes) else None
+    if here.kind in ("then", "item"):
+        return 1
+    if here.kind == "picture_number" and here.text[0] != "#":
+        headed = then is not None and (then.kind == "colon" or then.text in ("shows", "is", "has", "with", "of"))
+        return 1 + (then is not None and then.kind == "colon") if headed and here.value not in range(1, known + 1) else None
+    if then is None:
+        return None
+    if here.kind == "another" and then.kind != "subject" and (then.kind == "picture" or then.kind in ("with", "locative")):
+        return 2 if then.kind == "picture" else 1
+    if here.kind == "number" and here.value == 1 and then.kind in ("picture", "with", "locative", "into"):
+        return 2 if then.kind == "picture" else 1
+    if here.text in ("the other", "other"):
+        return 1
+    return _ordinal_heading(lexemes, at, done, announced)
+
+
+def _ordinal_heading(lexemes: list[Lexeme], at: int, done: int, announced: int | None) -> int | None:
+    """"the second picture" begins a picture when others stand before it in the same message."""
+    length = 0
+    while at + length < len(lexemes) and lexemes[at + length].kind in ("locative", "article", "definite"):
+        length += 1
+    words = lexemes[at + length : at + length + 2]
+    if len(words) < 2 or words[0].kind != "ordinal":
+        return None
+    named = words[1].kind == "picture" or (words[1].kind == "number" and words[1].value == 1)
+    expected = words[0].value == done + 1 or words[0].value == -1
+    fresh = done > 0 or announced is not None or any(w.kind == "article" for w in lexemes[at : at + length])
+    return length + 2 if named and expected and fresh else None
+
+
+def _plain_start(lexemes: list[Lexeme], at: int, piece: list[Lexeme]) -> int | None:
+    """Length of what to skip when an ordinary sentence begins another picture at `at`, or None."""
+    if not any(w.kind == "subject" for w in piece):
+        return None
+    here = lexemes[at]
+    following = lexemes[at + 1 :]
+    if here.kind == "stop" and following and _draws_anew(following):
+        return 1
+    if here.kind in ("comma", "and") and following and following[0].kind == "draw" and _draws_anew(following):
+        return 1
+    if here.kind == "article" and following and following[0].kind == "picture" and following[0].value == 1:
+        return 2
+    return None
+
+
+def _draws_anew(lexemes: Sequence[Lexeme]) -> bool:
+    """True for "Draw a dog", "A dog in the forest"; not for "Make it red", "The cat is red", "Sketch style"."""
+    words = [w for w in lexemes if w.kind not in ("filler", "draw", "picture", "stop", "comma", "undrawable")]
+    if not words or words[0].kind not in _NOUN_START:
+        return False
+    start = next(i for i, w in enumerate(lexemes) if w is words[0])
+    return next_subject(list(lexemes), start, (*_NOUN_START, "filler", "resize")) is not None
+
+
+def _cut_places(lexemes: list[Lexeme]) -> list[list[Lexeme]]:
+    """"a cat on the beach, a dog in the forest": a place that follows another subject ends the picture before."""
+    pieces, start, place = [], 0, None
+    for at, lexeme in enumerate(lexemes):
+        if lexeme.kind != "background":
+            continue
+        if place is not None:
+            between = range(place + 1, at)
+            cut = next((i for i in between if lexemes[i].kind in SEPARATORS), None)
+            if cut is not None and any(lexemes[i].kind == "subject" for i in between if i > cut):
+                pieces.append(lexemes[start:cut])
+                start = cut + 1
+        place = at
+    return [*pieces, lexemes[start:]]
+
+
+def _spread(lexemes: list[Lexeme]) -> list[Segment]:
+    """One segment for each value of the first kind named several times in a row ("on the beach and in space")."""
+    for kind in _SPREADABLE:
+        run = _run_of(lexemes, kind)
+        if len(run) > 1:
+            first, last = run[0], run[-1]
+            spread = [lexemes[:first] + [lexemes[at]] + lexemes[last + 1 :] for at in run]
+            return [Segment(words, repeats=i > 0) for i, words in enumerate(spread)]
+    return [Segment(lexemes)]
+
+
+def _run_of(lexemes: list[Lexeme], kind: Kind) -> list[int]:
+    run: list[int] = []
+    separated = False
+    for at, lexeme in enumerate(lexemes):
+        if lexeme.kind == kind:
+            if next_subject(lexemes, at + 1) is not None and kind != "background":
+                run = []
+            elif not run or separated:
+                run.append(at)
+            separated = False
+        elif lexeme.kind in SEPARATORS:
+            separated = True
+        elif run and lexeme.kind not in ("locative", "article", "definite", "filler", "undrawable", "into", "picture"):
+            if len(run) > 1:
+                return run
+            run, separated = [], False
+    return run
+
+
+def _note_places(result: Segments, announced: int | None, plural: bool) -> None:
+    if announced is None and not plural and any(item.repeats for item in result.items):
+        result.notices.append(f"One picture shows one place and one style, so I read this as {len(result.items)} pictures.")
+
+
+def _fill_up(result: Segments, plural: bool) -> None:
+    """Makes the number of segments agree with what was announced, or asks."""
+    announced, items = result.announced, result.items
+    if announced is None and plural and len(items) == 1:
+        result.questions.append("How many pictures do you want, and what differs between them?")
+    if announced is None or not items or len(items) == announced:
+        return
+    if len(items) > 1:
+        result.questions.append(
+            f"You asked for {announced} pictures and described {len(items)}. "
+            + (f"What should picture {len(items) + 1} show?" if announced > len(items) else "Which ones do you want?")
+        )
+        return
+    if (parts := _noun_groups(items[0].lexemes)) and len(parts) == announced and announced > 2:
+        result.items = [Segment(part) for part in parts]
+        return
+    result.items = [replace(items[0], repeats=i > 0) for i in range(announced)]
+    if announced > 1:
+        result.notices.append(
+            f"You described one scene for {announced} pictures, so they differ only as far as the painter varies it."
+        )
+
+
+def _noun_groups(lexemes: list[Lexeme]) -> list[list[Lexeme]]:
+    """"a cat, a dog and a fox in the forest": one group for each subject, all with the words after the last."""
+    subjects = [i for i, w in enumerate(lexemes) if w.kind == "subject"]
+    if any(w.kind in ("relation", "near", "side", "with") for w in lexemes):
+        return []
+    if not subjects:
+        return []
+    tail = lexemes[subjects[-1] + 1 :]
+    groups, start = [], 0
+    for at in subjects:
+        groups.append([w for w in lexemes[start : at + 1] if w.kind not in SEPARATORS] + tail)
+        start = at + 1
+    return groups
