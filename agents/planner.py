@@ -16,15 +16,15 @@ from pydantic import JsonValue
 from chatdit.agents.brain import Painter
 from chatdit.agents.instruction import Instruction, OutputSpec
 from chatdit.agents.plan import Node, Plan, PlanError, PlanOutput
+from chatdit.tools.generate_request import derived_seed
 from chatdit.tools.types import Problem
-
-_SEEDS = 2**63
 
 
 def plan_instruction(instruction: Instruction, painter: Painter, seed: int = 0) -> Plan:
     """The plan of `instruction`; the same arguments give the same plan.
 
-    Output k gets the seed of the first output drawn with it, which is `seed` plus that one's position.
+    A node's seed is that of its first output: `seed` itself for the first of all, one derived from it for
+    every other, as `generate` does for the pictures of one call.
     Raises PlanError for references that do not exist, come later, are masks, or are too many.
     """
     if problems := list(_bad_references(instruction)):
@@ -72,7 +72,7 @@ class Draft:
         if references:
             args["references"] = [self._reference(reference) for reference in references]
         args["context"] = context
-        args["sampling"] = {"seed": seed % _SEEDS}
+        args["sampling"] = {"seed": seed}
         self.nodes.append(Node(id=name, tool="generate", args=args))
         for index, output in enumerate(outputs):
             self.answers[output.id] = PlanOutput(id=output.id, node=name, index=index)
@@ -108,7 +108,8 @@ def _draw_set(draft: Draft, outputs: Sequence[OutputSpec], max_panels: int) -> N
             shown = _shown(left[0], references, anchor, max_panels)
             now, left = left[: max_panels - len(shown)], left[max_panels - len(shown) :]
             context = "sequence" if shown or len(now) > 1 else "separate"
-            draft.draw(now, shown, context, draft.seed + draft.position(now[0]))
+            position = draft.position(now[0])
+            draft.draw(now, shown, context, derived_seed(draft.seed, position) if position else draft.seed)
             anchor = anchor or now[0].id
 
 

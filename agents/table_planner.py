@@ -35,17 +35,19 @@ Step = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
 
 def plan_table(instruction: Instruction, painter: Painter, seed: int = 0) -> Plan:
-    """The release's plan for the instruction's counts, each step one canvas; `painter` changes nothing.
+    """The release's plan for the instruction's counts, each step one canvas.
 
-    Raises PlanError for a step of more than MAX_PANELS panels, where the release fails as well.
+    Raises PlanError for a step of more panels than the release's grid (MAX_PANELS) or the painter holds;
+    the release fails there as well.
     """
+    most = min(MAX_PANELS, painter.max_panels)
     draft = Draft(instruction, seed)
     inputs = [entry.id for entry in instruction.inputs]
     for drawn, inputs_shown, outputs_shown in table_steps(len(inputs), len(instruction.outputs)):
         outputs = [instruction.outputs[i] for i in drawn]
         shown = [*(inputs[i] for i in inputs_shown), *(instruction.outputs[i].id for i in outputs_shown)]
-        if len(shown) + len(outputs) > MAX_PANELS:
-            expected = f"at most {MAX_PANELS} panels a step; plan with `--planner offline` or ask for fewer pictures"
+        if len(shown) + len(outputs) > most:
+            expected = f"at most {most} panels a step; plan with `--planner offline` or ask for fewer pictures"
             got = f"{len(shown)} shown and {len(outputs)} drawn"
             path = f"outputs.{outputs[0].id}"
             raise PlanError(Problem(path=path, code="too_many_panels", expected=expected, got=got))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
@@ -149,11 +149,7 @@ class _Check:
         try:
             asked = tool.Input.model_validate(fill(node.args, self._placeholder))
         except ValidationError as error:
-            for fault in error.errors(include_url=False):
-                place = fault["loc"]
-                code = "slot_kind" if any(place[: len(slot)] == slot for slot in slots) else "bad_args"
-                got = _short(fault["input"])
-                yield Problem(path=_dotted(path, place), code=code, expected=fault["msg"], got=got)
+            yield from _type_problems(path, error, slots)
             return
         self.made[node.id] = _sizes(asked)
         for problem in tool.validate(asked, self.painter):
@@ -166,6 +162,17 @@ class _Check:
         usual = (self.painter.width, self.painter.height) if self.painter else UNKNOWN_SIZE
         width, height = (sizes[slot.index] if slot.index < len(sizes) else None) or usual
         return ImageRef(sha256="0" * 64, width=width, height=height)
+
+
+def _type_problems(path: str, error: ValidationError, slots: Sequence[Place]) -> Iterator[Problem]:
+    faults = error.errors(include_url=False, include_context=False)
+    places = [fault["loc"] for fault in faults]
+    for fault, place in zip(faults, places, strict=True):
+        # pydantic also calls a list too short when one of its items is bad
+        if any(other != place and other[: len(place)] == place for other in places):
+            continue
+        code = "slot_kind" if any(place[: len(slot)] == slot for slot in slots) else "bad_args"
+        yield Problem(path=_dotted(path, place), code=code, expected=fault["msg"], got=_short(fault["input"]))
 
 
 def _inputs(plan: Plan, instruction: Instruction) -> Iterator[Problem]:
