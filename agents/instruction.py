@@ -81,6 +81,8 @@ class Instruction(Data):
     """What must stay as it is, in words ("everything else", "the background")."""
     same_identity: bool = False
     """True when the outputs show the same character ("the same cat"): draw them in one context."""
+    new_seed: bool = False
+    """True for "try again": draw with a seed that was not used for this picture before."""
     questions: tuple[str, ...] = ()
     """What must be asked before anything can be drawn; not empty means: do not draw."""
     notices: tuple[str, ...] = ()
