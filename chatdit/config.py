@@ -87,10 +87,10 @@ def load_settings(flags: Mapping[str, object] | None = None, *, folder: Path | N
 
 
 def change_setting(settings: Settings, name: str, value: object) -> Settings:
-    """A copy with one dotted setting changed, as `/set llm.model x` asks. Raises ConfigError."""
-    layer = Layer("/set", _nest({name: value}), "flags")
-    _refuse_unknown(layer)
-    return _validate([Layer("the settings", settings.model_dump(), "user"), layer])
+    """A copy with one dotted setting changed, as `/set llm.model x` asks; None is its default. Raises ConfigError."""
+    _refuse_unknown(Layer("/set", _nest({name: value or ""}), "flags"))
+    others = {known: old for known, old in _flatten(settings.model_dump()) if known != name}
+    return _validate([Layer("the settings", _nest(others), "user"), Layer("/set", _nest({name: value}), "flags")])
 
 
 def setting_names() -> tuple[str, ...]:

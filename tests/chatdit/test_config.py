@@ -140,7 +140,7 @@ def test_the_key_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_key_in_the_users_file_needs_mode_0600() -> None:
     path = write_user('[llm]\napi_key = "k"\n', mode=0o644)
-    with pytest.raises(ConfigError, match="0644.*chmod 600"):
+    with pytest.raises(ConfigError, match=r"0644.*chmod 600"):
         load_settings()
     path.chmod(0o600)
     assert load_settings().llm.api_key is not None
@@ -174,7 +174,8 @@ def test_openais_own_key_goes_to_openai_only(monkeypatch: pytest.MonkeyPatch) ->
 def test_change_setting_checks_like_a_file_does() -> None:
     changed = change_setting(Settings(), "llm.model", "gpt")
     assert changed.llm.model == "gpt" and Settings().llm.model is None
-    assert change_setting(changed, "size", "64x32").size == (64, 32)
+    sized = change_setting(changed, "size", "64x32")
+    assert sized.size == (64, 32) and change_setting(sized, "size", None) == changed
     with pytest.raises(ConfigError, match="'steps'"):
         change_setting(Settings(), "step", 3)
     with pytest.raises(ConfigError, match="steps"):
