@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from chatdit.kernels.errors import KernelError
-from chatdit.kernels.reference import dense_attention
 from torch import Tensor
 from torch.nn import functional as F
+
+from chatdit.kernels.errors import KernelError
+from chatdit.kernels.reference import dense_attention
 
 Implementation = Literal["sdpa", "reference"]
 

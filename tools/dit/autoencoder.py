@@ -48,7 +48,8 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(F.silu(self.conv1(self.norm(x))))
+        change: Tensor = self.conv2(F.silu(self.conv1(self.norm(x))))
+        return x + change
 
 
 class PocketAutoencoder(nn.Module):
@@ -98,8 +99,10 @@ class PocketAutoencoder(nn.Module):
         height, width = pictures.shape[-2:]
         if height % self.downscale or width % self.downscale:
             raise ValueError(f"picture is {width}x{height}; both sides must be multiples of {self.downscale}: pad it")
-        return self.latent_norm(self.encoder(pictures))
+        latents: Tensor = self.latent_norm(self.encoder(pictures))
+        return latents
 
     def decode(self, latents: Tensor) -> Tensor:
         """Pictures (B, 3, 8h, 8w), about [-1, 1] and not clamped, of latents (B, 16, h, w)."""
-        return self.decoder(latents)
+        pictures: Tensor = self.decoder(latents)
+        return pictures

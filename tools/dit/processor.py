@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 import torch
+from diffusers.models.embeddings import apply_rotary_emb
+from torch import Tensor
+
 from chatdit.kernels.attention import DensePlan, attention
 from chatdit.tools.dit.attention_plan import AttentionPlan, KVOp, LogitBias, Selection
 from chatdit.tools.types import ToolError
-from diffusers.models.embeddings import apply_rotary_emb
-from torch import Tensor
 
 if TYPE_CHECKING:
     from diffusers.models.transformers.transformer_flux import FluxAttention, FluxTransformer2DModel
@@ -79,7 +80,8 @@ class PlanAttentionProcessor:
 def install_processors(transformer: FluxTransformer2DModel) -> int:
     """Gives every attention layer its processor, once, at load; returns how many layers there are."""
     names = list(transformer.attn_processors)
-    transformer.set_attn_processor({name: PlanAttentionProcessor(i) for i, name in enumerate(names)})
+    processors = {name: PlanAttentionProcessor(i) for i, name in enumerate(names)}
+    transformer.set_attn_processor(processors)  # type: ignore[arg-type]
     return len(names)
 
 
@@ -151,34 +153,56 @@ def _plain(q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None, entries: ran
 
 def _planned_entry(layer: _Layer, entry: int, ops: list[KVOp], biases: list[LogitBias]) -> Tensor:
     """Attention output (S, H, D) of one batch entry under its operations."""
-    k, v, text = layer.own(entry)
-    own_keys = k.shape[0]
-    key_bias = k.new_zeros(own_keys, dtype=torch.float32)
-    keep = torch.ones(own_keys, dtype=torch.bool, device=k.device)
-    added: list[tuple[Tensor, Tensor, Tensor]] = []
+    keys = _Keys(layer.own(entry))
     for op in ops:
-        sk, sv, source_text = layer.source(op, entry // layer.state.rows)
-        at = _positions(op.tokens, source_text, sk.shape[0]).to(k.device)
-        sk, sv = sk[at] * op.k_scale if op.k_scale != 1.0 else sk[at], sv[at]
-        if op.mode == "overwrite":
-            at = _positions(op.tokens, text, own_keys).to(k.device)
-            if len(at) != len(sk):
-                raise ToolError(f"{op} brings {len(sk)} tokens for {len(at)} places; select what both rows have")
-            k, v = k.index_copy(0, at, sk), v.index_copy(0, at, sv)
-            key_bias = key_bias.index_fill(0, at, op.log_bias)
-            continue
-        if op.mode == "replace":
-            keep[:text] &= op.tokens.text == ()
-            keep[text:] &= op.tokens.image == ()
-        added.append((sk, sv, key_bias.new_full((len(sk),), op.log_bias)))
-    if not keep.all():
-        k, v, key_bias = k[keep], v[keep], key_bias[keep]
-    if added:
-        k, v, key_bias = (torch.cat([own, *[a[i] for a in added]]) for i, own in enumerate((k, v, key_bias)))
-    bias = key_bias[None, None, None] if key_bias.any() else None
+        keys.apply(op, layer.source(op, entry // layer.state.rows))
+    k, v, bias = keys.joined()
     if biases:
-        bias = _logit_bias(layer, biases, text, own_keys, k.shape[0]) + key_bias
+        extra = _logit_bias(layer, biases, keys.text, keys.own, k.shape[0])
+        bias = extra if bias is None else extra + bias
     return attention(layer.q[entry, None], k[None], v[None], plan=None if bias is None else DensePlan(bias))[0]
+
+
+class _Keys:
+    """The keys that one batch entry will see, while its operations build them up."""
+
+    def __init__(self, own: KeyValue) -> None:
+        self.k, self.v, self.text = own
+        self.own = self.k.shape[0]
+        self.bias = self.k.new_zeros(self.own, dtype=torch.float32)
+        self.keep = torch.ones(self.own, dtype=torch.bool, device=self.k.device)
+        self.added: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def apply(self, op: KVOp, source: KeyValue) -> None:
+        k, v, text = source
+        at = _positions(op.tokens, text, k.shape[0]).to(k.device)
+        k, v = k[at], v[at]
+        if op.k_scale != 1.0:
+            k = k * op.k_scale
+        if op.mode == "overwrite":
+            self._overwrite(op, k, v)
+            return
+        if op.mode == "replace":
+            self.keep[: self.text] &= op.tokens.text == ()
+            self.keep[self.text :] &= op.tokens.image == ()
+        self.added.append((k, v, self.bias.new_full((len(k),), op.log_bias)))
+
+    def joined(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Keys and values (K, H, D), and the bias (1, 1, 1, K) of the keys or None if it is zero."""
+        k, v, bias = self.k, self.v, self.bias
+        if not self.keep.all():
+            k, v, bias = k[self.keep], v[self.keep], bias[self.keep]
+        if self.added:
+            more_k, more_v, more_bias = zip(*self.added, strict=True)
+            k, v, bias = torch.cat([k, *more_k]), torch.cat([v, *more_v]), torch.cat([bias, *more_bias])
+        return k, v, bias[None, None, None] if bias.any() else None
+
+    def _overwrite(self, op: KVOp, k: Tensor, v: Tensor) -> None:
+        at = _positions(op.tokens, self.text, self.own).to(k.device)
+        if len(at) != len(k):
+            raise ToolError(f"{op} brings {len(k)} tokens for {len(at)} places; select what both rows have")
+        self.k, self.v = self.k.index_copy(0, at, k), self.v.index_copy(0, at, v)
+        self.bias = self.bias.index_fill(0, at, op.log_bias)
 
 
 def _logit_bias(layer: _Layer, biases: list[LogitBias], text: int, own_keys: int, keys: int) -> Tensor:
@@ -217,8 +241,9 @@ def _projected(attn: FluxAttention, image: Tensor, text: Tensor | None) -> tuple
 def _rotated(x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
     cos, sin = rope
     if cos.dim() == 2:
-        return apply_rotary_emb(x, rope, sequence_dim=1)
-    real, imaginary = x.unflatten(-1, (-1, 2)).unbind(-1)
+        shared: Tensor = apply_rotary_emb(x, rope, sequence_dim=1)  # type: ignore[arg-type, assignment]
+        return shared
+    real, imaginary = x.view(*x.shape[:-1], -1, 2).unbind(-1)
     turned = torch.stack([-imaginary, real], dim=-1).flatten(-2)
     return (x.float() * cos[:, :, None] + turned.float() * sin[:, :, None]).to(x.dtype)
 

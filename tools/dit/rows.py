@@ -30,6 +30,11 @@ class Segment:
     known: Tensor | None = None
     known_mask: Tensor | None = None
 
+    @property
+    def wholly_known(self) -> bool:
+        """Whether every pixel is given."""
+        return self.known is not None and (self.known_mask is None or bool(self.known_mask.all()))
+
 
 @dataclass(frozen=True, eq=False)
 class Row:

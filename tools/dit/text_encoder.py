@@ -102,7 +102,8 @@ class _Block(nn.Module):
         q, k, v = self.qkv(self.norm1(x)).view(b, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         x = x + self.out(mixed.transpose(1, 2).reshape(b, length, width))
-        return x + self.down(F.gelu(self.up(self.norm2(x))))
+        change: Tensor = self.down(F.gelu(self.up(self.norm2(x))))
+        return x + change
 
 
 class PocketTextEncoder(nn.Module):
