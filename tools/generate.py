@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from chatdit.tools.canvas import contact_sheet
+from chatdit.tools.contact_sheet import contact_sheet
 from chatdit.tools.generate_request import (
     GenerateInput,
     GenerateOutput,

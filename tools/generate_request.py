@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from chatdit.tools.panel_sizes import MAX_ASPECT, Asked, Size, cell_size, reference_size, size_of, size_warnings
-from chatdit.tools.panels import CONTEXT_TOKENS, MAX_PANELS, layout_for
+from chatdit.tools.panels import CONTEXT_TOKENS, MAX_PANELS
 from chatdit.tools.tool import PainterDefaults
 from chatdit.tools.types import Data, ImageRef, Problem, Reference, Sampling, ToolInput, ToolOutput
 
@@ -103,8 +103,7 @@ def row_tokens(request: GenerateInput, painter: PainterDefaults) -> int:
     """Image tokens of the largest row."""
     sizes = picture_sizes(request, painter)
     if request.context == "canvas":
-        layout = layout_for(sharing(request), sizes[0][0] / sizes[0][1])
-        return layout.rows * layout.columns * _area_tokens(sizes[:1], painter)
+        return sharing(request) * _area_tokens(sizes[:1], painter)
     given = [reference_size((r.image.width, r.image.height), painter, sharing(request)) for r in request.references]
     if request.context == "sequence":
         return _area_tokens([*given, *sizes], painter)

@@ -2,7 +2,10 @@
 
 separate   one row for each picture; the references stand before it as segments of their own
 sequence   one row; every reference and every picture is a segment with its own panel index
-canvas     one row of one segment: a grid whose first cells hold the references, given as known
+canvas     one row; the segments are cells of one grid, their tokens placed side by side on panel 0
+
+A cell is a segment too, so it is encoded and decoded by itself: nothing bleeds over its border, and
+an empty cell costs no tokens.
 """
 
 from __future__ import annotations
@@ -13,12 +16,11 @@ from dataclasses import dataclass
 import torch
 from PIL import Image
 
-from chatdit.tools import canvas, panels
 from chatdit.tools.dit.model import DiT
 from chatdit.tools.dit.rows import Given, Row, SampledRow, SamplingOptions, Segment
 from chatdit.tools.fitting import fit_to
 from chatdit.tools.panel_sizes import Size, reference_size
-from chatdit.tools.panels import Layout
+from chatdit.tools.panels import Layout, cells, joint_caption, layout_for
 from chatdit.tools.pixels import to_picture, to_tensor
 from chatdit.tools.tool import PainterDefaults
 from chatdit.tools.types import ProgressCallback, Sampling, ToolError
@@ -46,46 +48,34 @@ class Drawing:
 
     row: Row
     given: int
-    """How many panels of the row are references; the wanted pictures follow them."""
+    """How many segments of the row are references; the wanted pictures follow them."""
     layout: Layout | None = None
-    """The grid to cut the row's one segment by; None when each panel is a segment."""
+    """The grid, when the segments are its cells."""
 
     def pictures(self, sampled: SampledRow) -> list[Image.Image]:
         """The wanted pictures, in order."""
-        drawn = [to_picture(pixels) for pixels in sampled.images]
-        return (drawn if self.layout is None else canvas.split(drawn[0], self.layout))[self.given :]
+        return [to_picture(pixels) for pixels in sampled.images[self.given :]]
 
 
 def as_sequence(
     given: Sequence[GivenPicture], wanted: Sequence[Wanted], seed: int, painter: PainterDefaults
 ) -> Drawing:
-    """All panels as segments of one row: references first, then the pictures, panel index in that order."""
+    """One row, references first; each panel has its own size and its own panel index, counted from 0."""
     sharing = len(given) + len(wanted)
-    segments = []
-    for panel, picture in enumerate(given):
-        width, height = reference_size(picture.image.size, painter, sharing)
-        known = to_tensor(fit_to(picture.image, width, height))
-        segments.append(Segment(width=width, height=height, panel=panel, known=known))
-    for panel, picture_wanted in enumerate(wanted, start=len(given)):
-        width, height = picture_wanted.size
-        segments.append(Segment(width=width, height=height, panel=panel))
-    row = Row(caption=_caption(given, wanted, None, painter), segments=tuple(segments), seed=seed)
-    return Drawing(row, len(given))
+    sizes = [*[reference_size(g.image.size, painter, sharing) for g in given], *[w.size for w in wanted]]
+    places = [_Place(size, panel) for panel, size in enumerate(sizes)]
+    caption = caption_of(given, wanted, None, painter)
+    return Drawing(Row(caption, _segments(given, places), seed), len(given))
 
 
 def as_canvas(given: Sequence[GivenPicture], wanted: Sequence[Wanted], seed: int, painter: PainterDefaults) -> Drawing:
-    """One segment: a grid of equal cells, the references known, every other cell to be drawn."""
-    width, height = wanted[0].size
-    layout = panels.layout_for(len(given) + len(wanted), width / height)
-    known = mask = None
-    if given:
-        fitted = [fit_to(picture.image, width, height) for picture in given]
-        known = to_tensor(canvas.compose([*fitted, *[None] * len(wanted)], layout, width, height))
-        mask = torch.zeros(known.shape[1:], dtype=torch.bool)
-        for x, y in panels.cells(layout, width, height)[: len(given)]:
-            mask[y : y + height, x : x + width] = True
-    segment = Segment(layout.columns * width, layout.rows * height, known=known, known_mask=mask)
-    return Drawing(Row(_caption(given, wanted, layout, painter), (segment,), seed), len(given), layout)
+    """One row, references first; all panels are cells of one grid and have the first picture's size."""
+    size = width, height = wanted[0].size
+    layout = layout_for(len(given) + len(wanted), width / height)
+    token = painter.token_size
+    places = [_Place(size, 0, (y // token, x // token)) for x, y in cells(layout, width, height)]
+    caption = caption_of(given, wanted, layout, painter)
+    return Drawing(Row(caption, _segments(given, places), seed), len(given), layout)
 
 
 def sampled_pictures(
@@ -117,13 +107,30 @@ def caption_warnings(dit: DiT, caption: str) -> list[str]:
     return notes
 
 
-def _caption(
+def caption_of(
     given: Sequence[GivenPicture], wanted: Sequence[Wanted], layout: Layout | None, painter: PainterDefaults
 ) -> str:
+    """The joint caption in the painter's own grammar; a lone picture's caption stays as it is."""
     if painter.open_vocabulary:
         described = [g.description or "the reference picture" for g in given]
-        return panels.joint_caption([*described, *[w.caption for w in wanted]], layout)
-    from chatdit.tools.pocket.captions import joint_caption
+        return joint_caption([*described, *[w.caption for w in wanted]], layout)
+    from chatdit.tools.pocket.captions import joint_caption as pocket_caption
     from chatdit.tools.pocket.scene import NAMELESS
 
-    return joint_caption([*[g.description or f"a {NAMELESS}" for g in given], *[w.caption for w in wanted]])
+    return pocket_caption([*[g.description or f"a {NAMELESS}" for g in given], *[w.caption for w in wanted]])
+
+
+@dataclass(frozen=True)
+class _Place:
+    size: Size
+    panel: int
+    origin: tuple[int, int] = (0, 0)
+
+
+def _segments(given: Sequence[GivenPicture], places: Sequence[_Place]) -> tuple[Segment, ...]:
+    """A segment for each place; the first ones hold the references, fitted."""
+    known = [to_tensor(fit_to(g.image, *place.size)) for g, place in zip(given, places, strict=False)]
+    return tuple(
+        Segment(*place.size, place.panel, place.origin, known[i] if i < len(known) else None)
+        for i, place in enumerate(places)
+    )
