@@ -63,7 +63,7 @@ def size_warnings(number: int, asked: Asked, size: Size, painter: PainterDefault
     if asked.width not in (None, size[0]) or asked.height not in (None, size[1]):
         notes.append(f"{shown}, not {_words(asked)}: sides are multiples of {painter.token_size}")
     if asked.width is None and asked.height is None and size[0] * size[1] < 0.9 * size_area(asked, painter):
-        notes.append(f"{shown}: {sharing} panels share one context; ask for a size to change that")
+        notes.append(f"{size[0]}x{size[1]} each: {sharing} panels share one context; ask for a size to change that")
     if not painter.open_vocabulary and (size[0] > painter.width or size[1] > painter.height):
         notes.append(f"{shown}: this painter learned {painter.width}x{painter.height}, larger ones may repeat or blur")
     return notes
