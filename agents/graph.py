@@ -23,6 +23,7 @@ from chatdit.agents.langgraph_untraced import (
     START,
     Command,
     CompiledStateGraph,
+    Interrupt,
     RunnableConfig,
     Runtime,
     SqliteSaver,
@@ -60,6 +61,7 @@ class Conversation:
 
         A plan of several nodes stops after `Planned(needs_approval=True)`, unless `auto_approve`.
         """
+        self._snapshot()
         yield from self._go(fresh_state(request, seed, auto_approve))
 
     def resume(self, approval: Approval | bool) -> Iterator[Event]:
@@ -116,8 +118,11 @@ class Conversation:
 
     def _snapshot(self) -> StateSnapshot:
         try:
-            return self._graph.get_state(self._config)
-        except sqlite3.Error as error:
+            snapshot = self._graph.get_state(self._config)
+            if not all(isinstance(waiting, Interrupt) for waiting in snapshot.interrupts):
+                raise TypeError("a question to the person is not one")
+            return snapshot
+        except (sqlite3.Error, LookupError, TypeError, AttributeError, ValueError) as error:
             raise CheckpointError(
                 f"the session's checkpoints cannot be read ({error}): expected those of this program; "
                 "remove the file, finished pictures are kept"

@@ -15,13 +15,14 @@ from langgraph.checkpoint.sqlite import SqliteSaver  # noqa: E402
 from langgraph.graph import END, START, StateGraph  # noqa: E402
 from langgraph.graph.state import CompiledStateGraph  # noqa: E402
 from langgraph.runtime import Runtime  # noqa: E402
-from langgraph.types import Command, StateSnapshot, interrupt  # noqa: E402
+from langgraph.types import Command, Interrupt, StateSnapshot, interrupt  # noqa: E402
 
 __all__ = [
     "END",
     "START",
     "Command",
     "CompiledStateGraph",
+    "Interrupt",
     "JsonPlusSerializer",
     "RunnableConfig",
     "Runtime",

@@ -41,6 +41,7 @@ class Sketch(Tool):
     def __init__(self, log: Path) -> None:
         self.log = log
         self.flat: Callable[[str, int], bool] = lambda caption, seed: False
+        self.between_steps: Callable[[], object] = lambda: None
 
     def validate(self, inp: ToolInput, painter: PainterDefaults | None = None) -> list[Problem]:
         return problems(narrowed(inp, GenerateInput), painter)
@@ -55,6 +56,7 @@ class Sketch(Tool):
             log.write(" + ".join(captions) + "\n")
         for step in range(3):
             context.progress(Progress("drawing", step + 1, 3))
+            self.between_steps()
         if any("fails" in caption for caption in captions):
             raise ToolError("no paint left: expected some, buy more")
         if any("breaks" in caption for caption in captions):
@@ -80,10 +82,13 @@ class ScriptedBrain:
     plans: list[Plan] = field(default_factory=list)
     problems_seen: list[tuple[Problem, ...]] = field(default_factory=list)
     parsed: int = 0
+    breaks: Exception | None = None
     name: str = "scripted"
 
     def parse(self, request: Request) -> Instruction:
         self.parsed += 1
+        if self.breaks is not None:
+            raise self.breaks
         return self.instruction
 
     def plan(
@@ -138,3 +143,13 @@ def three_nodes() -> Plan:
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     yield Bench(tmp_path)
+
+
+@pytest.fixture
+def three() -> Plan:
+    return three_nodes()
+
+
+@pytest.fixture
+def scripted() -> Callable[[Instruction], ScriptedBrain]:
+    return ScriptedBrain

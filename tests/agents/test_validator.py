@@ -201,7 +201,9 @@ def test_painter_limits_are_checked_without_weights() -> None:
 
 
 def test_outputs_must_answer_the_instruction_exactly_once() -> None:
-    asked = Instruction(outputs=(OutputSpec(id="output_1", description="x"), OutputSpec(id="output_3", description="y")))
+    asked = Instruction(
+        outputs=(OutputSpec(id="output_1", description="x"), OutputSpec(id="output_3", description="y"))
+    )
     checked = plan(draw("a", "x", "y"), answers="a a:1")
     assert found(checked, asked) == [("outputs", "missing_output"), ("outputs.1.id", "unknown_output")]
     twice = checked.model_copy(update={"outputs": (checked.outputs[0], checked.outputs[0])})
