@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 PixelBox = tuple[int, int, int, int]
@@ -17,7 +18,7 @@ Padding = Literal["edge", "blur"]
 
 _SAME_ASPECT = 0.02  # a change of shape too small to see
 _BORDER_TOLERANCE = 24  # levels of 255; above the noise of a JPEG
-_BORDER_SHARE = 0.9  # of the outermost pixels that must agree before the border counts as plain
+_BORDER_SHARE = 0.75  # of the outermost pixels that must agree before the border counts as plain
 
 
 def fit_to(image: Image.Image, width: int, height: int, padding: Padding = "edge") -> Image.Image:
@@ -38,17 +39,15 @@ def resize_to(image: Image.Image, width: int, height: int) -> Image.Image:
 def pad_to(image: Image.Image, width: int, height: int, padding: Padding = "edge") -> Image.Image:
     """The whole of `image` centred in (width, height).
 
-    The bars continue the outermost pixels ("edge") or show the picture itself out of focus ("blur").
+    Each bar has the median colour of the edge it adjoins ("edge"), or the bars show the picture
+    itself out of focus ("blur"). Continuing the edge pixel by pixel would smear what touches it.
     """
     scale = min(width / image.width, height / image.height)
     inner = resize_to(image, _within(image.width * scale, width), _within(image.height * scale, height))
     left, top = (width - inner.width) // 2, (height - inner.height) // 2
-    if padding == "blur":
-        canvas = _out_of_focus(image, width, height)
-        canvas.paste(inner, (left, top))
-        return canvas
-    bars = ((top, height - inner.height - top), (left, width - inner.width - left), (0, 0))
-    return Image.fromarray(np.pad(np.asarray(inner), bars, mode="edge"))
+    canvas = _out_of_focus(image, width, height) if padding == "blur" else _edge_coloured(inner, width, height)
+    canvas.paste(inner, (left, top))
+    return canvas
 
 
 def content_box(image: Image.Image) -> PixelBox:
@@ -86,6 +85,21 @@ def crop_box(size: tuple[int, int], content: PixelBox, aspect: float) -> PixelBo
 
 def _within(side: float, limit: int) -> int:
     return min(limit, max(1, round(side)))
+
+
+def _edge_coloured(inner: Image.Image, width: int, height: int) -> Image.Image:
+    pixels = np.asarray(inner)
+    side_by_side = inner.height == height  # bars stand left and right, else above and below
+    first, last = (pixels[:, 0], pixels[:, -1]) if side_by_side else (pixels[0], pixels[-1])
+    canvas = Image.new("RGB", (width, height), _median_colour(first))
+    half = (width // 2, 0, width, height) if side_by_side else (0, height // 2, width, height)
+    canvas.paste(_median_colour(last), half)
+    return canvas
+
+
+def _median_colour(pixels: NDArray[np.uint8]) -> tuple[int, int, int]:
+    red, green, blue = np.median(pixels, axis=0).astype(int).tolist()
+    return red, green, blue
 
 
 def _out_of_focus(image: Image.Image, width: int, height: int) -> Image.Image:

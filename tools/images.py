@@ -56,11 +56,16 @@ def _read(source: str | Path | bytes) -> tuple[str, bytes]:
         if len(data) > MAX_FILE_BYTES:
             raise _too_heavy(name, len(data))
     else:
-        name = repr(str(source))  # quoted, so that a newline in a file name stays on the line
+        name = _shown(str(source))
         data = _read_file(name, Path(source))
     if not data:
         raise ToolError(f"{name} is empty (0 bytes): expected {_FORMAT_WORDS}; save the picture again")
     return name, data
+
+
+def _shown(path: str) -> str:
+    # quoted, so that a newline in a file name stays on the line; the end of a path says most
+    return repr(path if len(path) <= 160 else "..." + path[-157:])
 
 
 def _read_file(name: str, path: Path) -> bytes:
