@@ -10,7 +10,9 @@ from urllib.parse import unquote, urlparse
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
 
 # A word at the start of the line or after white space: '...', "..." or bare with backslash escapes.
-_WORD = re.compile(r"""(?<!\S)(?P<at>@?)(?:'(?P<single>[^'\n]+)'|"(?P<double>[^"\n]+)"|(?P<bare>(?:\\.|[^\s\\])+))(?!\S)""")
+_WORD = re.compile(
+    r"""(?<!\S)(?P<at>@?)(?:'(?P<single>[^'\n]+)'|"(?P<double>[^"\n]+)"|(?P<bare>(?:\\.|[^\s\\])+))(?!\S)"""
+)
 _TRAILING = ".,;:!?)"
 
 

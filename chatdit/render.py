@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
 from pydantic import JsonValue
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -22,33 +20,21 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from chatdit.agents.plan import Node, Plan
+    from chatdit.records import Picture
     from chatdit.tools.types import Progress as StepReport
 
 DOT = " · "
 PREVIEW_CELLS = (24, 12)
 
 
-@dataclass(frozen=True)
-class Result:
-    """One finished picture, as its line shows it."""
-
-    number: int
-    tool: str
-    seed: int
-    steps: int | None
-    seconds: float | None
-    path: Path
-
-
-def result_line(result: Result) -> Text:
+def result_line(picture: Picture) -> Text:
     """`#7 · generate · seed 41283 · 8 steps · 3.2 s · path`; what is not known is left out."""
-    parts = [result.tool, f"seed {result.seed}"]
-    if result.steps is not None:
-        parts.append(f"{result.steps} step{'s' * (result.steps != 1)}")
-    if result.seconds is not None:
-        parts.append(f"{result.seconds:.1f} s")
-    line = Text.assemble((f"#{result.number}", "bold"), DOT, DOT.join(parts), DOT)
-    return line.append_text(path_link(result.path))
+    parts = [picture.tool, f"seed {picture.seed}"]
+    if picture.steps is not None:
+        parts.append(f"{picture.steps} step{'s' * (picture.steps != 1)}")
+    parts.append("drawn before" if picture.cached else f"{picture.seconds:.1f} s")
+    line = Text.assemble((f"#{picture.number}", "bold"), DOT, DOT.join(parts), DOT)
+    return line.append_text(path_link(picture.path))
 
 
 def plan_table(plan: Plan) -> Table:
@@ -83,8 +69,8 @@ class DrawingView:
     """
 
     def __init__(self, console: Console, protocol: Protocol = "off") -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn())
-        self._bars = Progress(*columns, console=console)
+        what, count = TextColumn("{task.description}"), TextColumn("{task.fields[count]}")
+        self._bars = Progress(what, BarColumn(24), count, TimeElapsedColumn(), console=console)
         self._tasks: dict[str, TaskID] = {}
         self._preview: Image.Image | None = None
         # Half blocks are text and can be redrawn; a kitty or iTerm2 picture would pile up.
@@ -93,28 +79,44 @@ class DrawingView:
         self._shown = console.is_terminal
 
     def __enter__(self) -> DrawingView:
-        if self._shown:
-            self._live.start()
+        self.resume()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        self.pause()
+
+    def pause(self) -> None:
+        """Take the view away while something else needs the terminal."""
         if self._shown:
             self._live.stop()
 
-    def stage(self, name: str) -> None:
-        """Say what goes on when no step reports: a bar without a total."""
-        if name not in self._tasks:
-            self._tasks[name] = self._bars.add_task(name, total=None)
-
-    def step(self, node: str, report: StepReport) -> None:
-        """One report of a running step: moves its bar and replaces the preview."""
-        key = f"{node} {report.stage}".strip()
-        if key not in self._tasks:
-            self._tasks[key] = self._bars.add_task(key, total=report.total)
-        self._bars.update(self._tasks[key], completed=report.step, total=report.total)
-        self._preview = _as_image(report.preview) or self._preview
+    def resume(self) -> None:
+        """Bring the view back."""
         if self._shown:
-            self._live.update(self._view())
+            self._live.start()
+
+    def stage(self, name: str) -> None:
+        """Something has begun that does not count its steps yet."""
+        if name not in self._tasks:
+            self._tasks[name] = self._bars.add_task(name, total=None, count="")
+
+    def step(self, name: str, report: StepReport) -> None:
+        """One report of what `stage` began: moves its bar and replaces the preview."""
+        self.stage(name)
+        self._bars.update(
+            self._tasks[name],
+            description=f"{name} {report.stage}".rstrip(),
+            completed=report.step,
+            total=report.total or None,
+            count=f"{report.step}/{report.total}" if report.total else "",
+        )
+        self._preview = _as_image(report.preview) or self._preview
+        self._live.update(self._view(), refresh=False)
+
+    def done(self, name: str) -> None:
+        """What `stage` began is over."""
+        if name in self._tasks:
+            self._bars.remove_task(self._tasks.pop(name))
 
     def _view(self) -> RenderableType:
         if self._preview is None or self._protocol == "off":

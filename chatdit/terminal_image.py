@@ -14,6 +14,7 @@ from typing import Literal
 
 from PIL import Image
 from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.segment import ControlType, Segment
 from rich.style import Style
 from rich.text import Text
@@ -53,6 +54,10 @@ class TerminalImage:
         self.protocol = protocol
         self.columns = columns
         self.rows = rows
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        columns, _ = fit_cells(self.image.size, min(self.columns, options.max_width), self.rows)
+        return Measurement(columns, columns)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if self.protocol == "off" or (self.protocol == "blocks" and options.ascii_only):

@@ -1,0 +1,72 @@
+"""Understanding and planning without drawing: what `chatdit plan` prints."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chatdit.agents.instruction import Instruction
+from chatdit.agents.plan import Plan, PlanError
+from chatdit.config import Settings
+
+if TYPE_CHECKING:
+    from chatdit.agents.brain import Painter
+    from chatdit.agents.graph import Deps
+    from chatdit.tools.types import Problem
+
+ATTEMPTS = 3
+OUTPUT_KEYS = {"id", "description", "subjects", "background", "style", "references"}
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What would be drawn; without a plan while `instruction.questions` is not empty."""
+
+    instruction: Instruction
+    plan: Plan
+
+    def as_json(self) -> dict[str, object]:
+        """The shape of `chatdit plan --json`."""
+        inputs = [entry.model_dump(mode="json") for entry in self.instruction.inputs]
+        outputs = [output.model_dump(mode="json", include=OUTPUT_KEYS) for output in self.instruction.outputs]
+        return {
+            "instruction": {"inputs": inputs, "outputs": outputs},
+            "plan": self.plan.model_dump(mode="json", by_alias=True, include={"nodes", "outputs"}),
+            "questions": list(self.instruction.questions),
+        }
+
+
+def outline(text: str, images: Sequence[Path], settings: Settings) -> Outline:
+    """Parse and plan `text` with the brain of `settings`; nothing is drawn or kept.
+
+    Raises what a turn raises before it draws: InstructionError, ToolError, PlanError, EndpointError.
+    """
+    from chatdit.agents.brain import Request
+    from chatdit.attached import attach
+    from chatdit.instruction_text import clean_text
+    from chatdit.tools.artifacts import ArtifactStore
+    from chatdit.workshop import Workshop
+
+    words, _ = clean_text(text)
+    workshop = Workshop(settings)
+    with tempfile.TemporaryDirectory(prefix="chatdit-plan-") as folder:
+        artifacts = ArtifactStore(Path(folder) / "blobs")
+        inputs = attach(images, artifacts).inputs
+        deps = workshop.deps(artifacts, Path(folder) / "nodes", size=settings.size)
+        instruction = deps.brain.parse(Request(words, inputs, painter=workshop.facts()))
+        if instruction.questions or not instruction.outputs:
+            return Outline(instruction, Plan())
+        return Outline(instruction, _plan(deps, instruction, workshop.facts(), settings.seed or 0))
+
+
+def _plan(deps: Deps, instruction: Instruction, painter: Painter, seed: int) -> Plan:
+    problems: Sequence[Problem] = ()
+    for _ in range(ATTEMPTS):
+        plan = deps.brain.plan(instruction, problems, painter=painter, seed=seed)
+        problems = deps.check(plan, instruction)
+        if not problems:
+            return plan
+    raise PlanError(*problems)
