@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from chatdit.agents.brain import PastTurn
 from chatdit.agents.lexer import Lexeme, lex
 from chatdit.agents.lexicon import Kind
+from chatdit.agents.segments import split_pictures
 from chatdit.agents.unknown_words import near_names
 
 MAX_UNANSWERED = 5
@@ -43,13 +44,29 @@ def complete(asked: Sequence[Lexeme], answer: Sequence[Lexeme]) -> list[Lexeme] 
     gap = _unknown_run(asked)
     if gap is not None:
         return _fill(asked, gap, answer)
+    if _described_too_few(asked):
+        return [*asked, Lexeme("then", "", "then"), *answer]
     if len(answer) == 1 and answer[0].kind == "number":
         return _announce(asked, answer[0])
     if all(w.kind in ("relation", "near", "filler") for w in answer):
-        return _replace_kind(asked, "hidden", answer)
+        return _replace_kind(asked, "hidden", answer) or _replace_kind(asked, "locative", answer)
     if all(w.kind in ("article", "definite", "subject", "size", "tint") for w in answer):
-        return _replace_kind(asked, "pronoun", answer)
-    return None
+        return _replace_kind(asked, "pronoun", answer) or _name_subject(asked, answer)
+    return _name_subject(asked, answer)
+
+
+def _name_subject(asked: Sequence[Lexeme], answer: Sequence[Lexeme]) -> list[Lexeme] | None:
+    """ "on the beach" was asked about for want of a subject; "a cat" names it."""
+    lacks = not any(w.kind == "subject" for w in asked) and any(w.kind == "subject" for w in answer)
+    places = any(w.kind in ("background", "style") for w in asked)
+    if not (lacks and places) or any(w.kind in _OWN_SENTENCE and w.kind not in ("draw", "picture") for w in asked):
+        return None
+    return [*asked, *answer]
+
+
+def _described_too_few(asked: Sequence[Lexeme]) -> bool:
+    segments = split_pictures(asked)
+    return segments.announced is not None and 1 < len(segments.items) < segments.announced
 
 
 def _unknown_run(words: Sequence[Lexeme]) -> range | None:

@@ -105,6 +105,11 @@ def read_clause(lexemes: Sequence[Lexeme]) -> Clause:
     return _Reader(list(lexemes)).read()
 
 
+def _ends_kept(word: Lexeme) -> bool:
+    verbs = ("make", "add", "put", "turn", "draw", "remove", "replace")
+    return word.kind in ("comma", "and", "stop", *verbs) or word.text == "but"
+
+
 class _Reader:
     def __init__(self, lexemes: list[Lexeme]) -> None:
         self.words = lexemes
@@ -122,7 +127,7 @@ class _Reader:
             "resize": self._modifier, "tint": self._modifier, "position": self._modifier,
             "background": lambda w: self.clause.backgrounds.append(str(w.value)),
             "style": lambda w: self.clause.styles.append(str(w.value)),
-            "relation": self._relation, "near": self._near, "side": self._side, "hidden": self._hidden,
+            "relation": self._relation, "near": self._near, "side": self._side, "hidden": self._hidden, "locative": self._locative,
             "remove": self._remove, "gone": self._gone, "replace": self._replace, "instead_of": self._instead_of,
             "with": self._with, "into": self._into, "and": self._and, "comma": self._comma,
             "pronoun": self._pronoun, "deictic": self._deictic, "attached": self._picture,
@@ -180,7 +185,7 @@ class _Reader:
         return bool(self.clause.pronoun) and not self.clause.nouns[:-1]
 
     def _is_replacement(self, noun: Noun) -> bool:
-        """"make it a dog", "make the cat a dog", "turn the cat into a dog"."""
+        """ "make it a dog", "make the cat a dog", "turn the cat into a dog"."""
         clause = self.clause
         before = self.words[: self.at - 1]
         joined = any(w.kind in ("and", "with", "comma", "relation", "near", "add") for w in before)
@@ -193,7 +198,7 @@ class _Reader:
         return self.clause.nouns.pop() if self.clause.nouns else None
 
     def _replace_with_scene(self, old: Noun) -> None:
-        """"a dog instead of the cat": the other noun of the clause takes the place of `old`."""
+        """ "a dog instead of the cat": the other noun of the clause takes the place of `old`."""
         self.slot = "scene"
         if self.clause.nouns:
             self.clause.replaced.append((old, self.clause.nouns.pop()))
@@ -267,7 +272,7 @@ class _Reader:
         return self.at >= 2 and self.words[self.at - 2].kind in ("and", "comma", "with")
 
     def _list_leads_to_subject(self) -> bool:
-        """"a red and large cat": modifiers joined by "and" or a comma before their subject."""
+        """ "a red and large cat": modifiers joined by "and" or a comma before their subject."""
         through = ("size", "tint", "and", "comma", "filler", "undrawable")
         return not self.clause.verbs & {"make", "turn"} and next_subject(self.words, self.at, through) is not None
 
@@ -276,7 +281,9 @@ class _Reader:
 
     def _near(self, word: Lexeme) -> None:
         self._relate("left of")
-        self.clause.notices.append(f"The painter knows left of, right of, above and below; I read {word.text!r} as left of.")
+        self.clause.notices.append(
+            f"The painter knows left of, right of, above and below; I read {word.text!r} as left of."
+        )
 
     def _relate(self, kind: RelationKind) -> None:
         first = len(self.clause.nouns) - 1
@@ -288,7 +295,7 @@ class _Reader:
         self.link = (kind, FOCUS if focus_first else first if first >= 0 else None)
 
     def _relate_to_pronoun(self, kind: RelationKind, first: int) -> None:
-        """"a rocket above it": it is the noun before, else what the conversation is about."""
+        """ "a rocket above it": it is the noun before, else what the conversation is about."""
         if first >= 0:
             self.clause.links.append((first, kind, first - 1 if first else FOCUS))
         else:
@@ -303,6 +310,16 @@ class _Reader:
         self.clause.questions.append(
             f"I cannot draw {word.text!r}; I can place things left of, right of, above or below each other. Which one?"
         )
+
+    def _locative(self, word: Lexeme) -> None:
+        """ "on a horse" and "in a box": places known to the painter were told apart before."""
+        if next_subject(self.words, self.at, _NOUN_WORDS) is None:
+            return
+        if word.text in ("on", "onto"):
+            self._relate("above")
+            self.clause.notices.append(f"The painter sets things apart; I read {word.text!r} as above.")
+        else:
+            self._hidden(word)
 
     def _verb(self, word: Lexeme) -> None:
         if word.kind == "draw" and self.clause.nouns:
@@ -326,7 +343,9 @@ class _Reader:
 
     def _joined_before_gone(self) -> bool:
         named = [w for w in self.words[: self.at] if w.kind in ("subject", "and", "comma", "background")]
-        return len(named) >= 3 and named[-2].kind == "and" and named[-3].kind == "subject" and not self.clause.removed[1:]
+        return (
+            len(named) >= 3 and named[-2].kind == "and" and named[-3].kind == "subject" and not self.clause.removed[1:]
+        )
 
     def _replace(self, word: Lexeme) -> None:
         self.clause.verbs.add(word.kind)
@@ -355,7 +374,7 @@ class _Reader:
             self._swap()
 
     def _swap(self) -> None:
-        """"swap the cat and the rocket": both stay and their relation turns round."""
+        """ "swap the cat and the rocket": both stay and their relation turns round."""
         if self.old is not None:
             self.clause.nouns.append(self.old)
         self.clause.verbs.add("make")
@@ -379,10 +398,10 @@ class _Reader:
 
     def _picture(self, word: Lexeme) -> None:
         follows_place = self.at >= 2 and self.words[self.at - 2].kind in ("from", "locative", "filler", "definite")
-        if self.target is not None and follows_place:
-            self.target.picture = word
-        elif self.clause.aspects and self.clause.aspects[-1] in ("style", "layout"):
+        if self.clause.aspects and self.clause.aspects[-1] in ("style", "layout"):
             self.clause.models.append((word, "style" if self.clause.aspects.pop() == "style" else "layout"))
+        elif self.target is not None and follows_place:
+            self.target.picture = word
         else:
             self.clause.picture = word
 
@@ -403,9 +422,9 @@ class _Reader:
         self.clause.aspects.append(str(word.value))
 
     def _keep(self, word: Lexeme) -> None:
-        """"keep the background": the words after it, up to a comma or a new verb, say what stays."""
+        """ "keep the background": the words after it, up to a comma or a new verb, say what stays."""
         kept = []
-        while self.at < len(self.words) and self.words[self.at].kind not in ("comma", "and", "stop", "make", "add"):
+        while self.at < len(self.words) and not _ends_kept(self.words[self.at]):
             kept.append(self.words[self.at].text)
             self.at += 1
         self.clause.kept.append(" ".join(kept) or "everything")

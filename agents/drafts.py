@@ -79,9 +79,18 @@ def fit(draft: Draft, *, has_reference: bool = False) -> Fitted:
     for element in fitted.elements:
         if element.subject in SUBJECTS and SUBJECTS[element.subject].held_out and not has_reference:
             questions.append(
-                f"The painter was never shown a {element.subject}; attach a picture of one, or which subject instead?"
+                f"The painter was never shown {_a(element.subject)}; attach a picture of one, or which subject instead?"
             )
     return Fitted(fitted, (*notices, *more), tuple(questions))
+
+
+def same_picture(one: Draft, other: Draft) -> bool:
+    """True when both drafts ask for the same picture."""
+    return scene_of(one) == scene_of(other)
+
+
+def _a(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def _fit_pair(draft: Draft) -> tuple[Draft, list[str]]:
@@ -90,7 +99,9 @@ def _fit_pair(draft: Draft) -> tuple[Draft, list[str]]:
     relation = _relation_from_positions(first, second) or draft.relation
     if relation is None:
         placed = [e for e in draft.elements if e.position]
-        notices += [f"With two subjects only their relation counts, not {e.position!r} for the {e.subject}." for e in placed]
+        notices += [
+            f"With two subjects only their relation counts, not {e.position!r} for the {e.subject}." for e in placed
+        ]
         relation = "left of"
     elements = []
     for element in draft.elements:
@@ -102,7 +113,7 @@ def _fit_pair(draft: Draft) -> tuple[Draft, list[str]]:
 
 
 def _relation_from_positions(first: Element, second: Element) -> RelationKind | None:
-    """"a cat on the left and a dog" puts the cat left of the dog."""
+    """ "a cat on the left and a dog" puts the cat left of the dog."""
     if first.position in _SIDE_RELATIONS:
         return _SIDE_RELATIONS[first.position]
     if second.position in _SIDE_RELATIONS:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from chatdit.agents.lexicon import PLACE_OR_SUBJECT, Kind, Meaning, longest_phrase, phrase_table, plural_words
+from chatdit.tools.pocket.vocabulary import find_background
 
 _WORD = re.compile(r"#\d+|[^\W_]+(?:['&-][^\W_]+)*|[.,;:!?\n&]|[^\w\s]", re.UNICODE)
 _ITEM = re.compile(r"(?m)^[ \t]*(?:\d{1,2}[.)]|[-*•])[ \t]+")
@@ -79,12 +80,12 @@ def _single(word: str) -> list[Lexeme]:
         return [Lexeme("item", "", word)]
     if word.isdecimal():
         return [Lexeme("number", int(word[:6]), word)]
-    if word[0] == "#":
+    if word[0] == "#" and len(word) > 1:
         return [Lexeme("picture_number", int(word[1:7]), word)]
     if "-" in word:
-        return [lexeme for part in word.split("-") for lexeme in _longest([part], 0)[1]]
-    if not any(c.isalnum() for c in word):
-        return [Lexeme("filler", "", word)] if ord(word[0]) < 0x2000 else [Lexeme("unknown", word, word)]
+        return [lexeme for part in word.split("-") if part for lexeme in _longest([part], 0)[1]]
+    if not word[0].isalnum() and ord(word[0]) < 0x2000:
+        return []
     return [Lexeme("unknown", word, word)]
 
 
@@ -98,12 +99,16 @@ def _by_context(lexemes: list[Lexeme]) -> list[Lexeme]:
         if lexeme.kind in ("locative", "relation", "into", "near") and (place := _place_after(lexemes, at)) is not None:
             lexemes[place] = replace(lexemes[place], kind="background", value=_place_name(lexemes[place]))
             lexemes[at] = replace(lexeme, kind="locative", value="")
+        elif lexeme.text == "inside" and next_subject(lexemes, at + 1, _BEFORE_PLACE) is None:
+            lexemes[at] = replace(lexeme, kind="background", value=str(find_background("inside")))
         elif lexeme.kind == "another":
             lexemes[at] = _another(lexemes, at)
         elif lexeme.text in ("gray", "grey") and next_subject(lexemes, at + 1) is not None:
             lexemes[at] = replace(lexeme, kind="colour")
         elif lexeme.text == "orange" and _is_fruit(lexemes, at):
             lexemes[at] = Lexeme("subject", "tangerine", "orange")
+        elif lexeme.text in ("left", "leaves") and _departs(lexemes, at):
+            lexemes[at] = Lexeme("gone", "", lexeme.text)
         elif lexeme.text == "take":
             taken = any(later.text in ("away", "out", "off") for later in lexemes[at:])
             lexemes[at] = replace(lexeme, kind="remove" if taken else "put")
@@ -151,6 +156,13 @@ def _another(lexemes: list[Lexeme], at: int) -> Lexeme:
     if following in ("picture", "with", "locative", "unknown"):
         return lexemes[at]
     return replace(lexemes[at], kind="filler" if following in ("aspect", "background") else "again")
+
+
+def _departs(lexemes: list[Lexeme], at: int) -> bool:
+    """ "the rocket left", "the rocket leaves"; not "move the rocket left" nor "the cat left, the dog right"."""
+    named = at > 1 and lexemes[at - 1].kind == "subject" and lexemes[at - 2].kind in ("definite", "same")
+    moved = any(w.kind in ("put", "make", "turn") or w.value == "right" for w in lexemes)
+    return named and not moved
 
 
 def _is_fruit(lexemes: list[Lexeme], at: int) -> bool:

@@ -154,7 +154,7 @@ _GRAMMAR: Mapping[Kind, Mapping[str | int, tuple[str, ...]]] = {
                   "vanishes", "has vanished", "is missing", "are missing", "has departed", "has flown away",
                   "flew away", "flies away", "went away", "goes away", "is not there", "are not there",
                   "is not there anymore", "is no longer there", "are no longer there", "leaves the picture",
-                  "left the picture", "left the scene", "has taken off", "is away", "has flown off", "walked away",
+                  "left the picture", "left the scene", "takes off", "took off", "has taken off", "is away", "has flown off", "walked away",
                   "ran away", "is removed", "are removed", "gone", "has been removed", "is no more", "departs",
                   "is no longer in the picture", "is absent")},
     "again": {"": ("again", "another one", "try again", "redo", "redraw", "once more", "retry", "another try",
@@ -172,7 +172,8 @@ _GRAMMAR: Mapping[Kind, Mapping[str | int, tuple[str, ...]]] = {
         2: ("pictures", "images", "photos", "pages", "panels", "illustrations", "paintings", "frames", "pics", "shots",
             "cards", "posters", "comic", "comic strip", "storyboard", "series", "sequence", "drawings", "photographs",
             "sequence of", "series of", "set of pictures", "variations", "versions", "variants", "slides",
-            "picture set", "picture story", "portraits", "scenes"),
+            "picture set", "picture story", "portraits", "scenes", "places", "different places", "locations",
+            "different pictures", "different settings", "different scenes", "different backgrounds"),
     },
     "ordinal": {
         1: ("first", "1st"), 2: ("second", "2nd"), 3: ("third", "3rd"), 4: ("fourth", "4th"), 5: ("fifth", "5th"),
@@ -261,7 +262,7 @@ def plural_words() -> frozenset[str]:
     for subject in SUBJECTS.values():
         forms = {subject.name, subject.plural, *subject.synonyms}
         plurals |= {form for form in forms if {form[:-1], form[:-2], f"{form[:-3]}y"} & forms and form.endswith("s")}
-        plurals |= {subject.plural} - {subject.name}
+        plurals = (plurals | {subject.plural}) - {subject.name}
     return frozenset(plurals | set(_MORE_SUBJECTS))
 
 

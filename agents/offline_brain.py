@@ -12,7 +12,7 @@ from chatdit.agents.anaphora import Context, Known, context_of
 from chatdit.agents.answers import with_open_question
 from chatdit.agents.brain import MAX_PICTURES, Painter, Request, check_length
 from chatdit.agents.clauses import Clause, read_clause
-from chatdit.agents.drafts import DEFAULT_BACKGROUND, Draft, fit, output_of
+from chatdit.agents.drafts import DEFAULT_BACKGROUND, Draft, fit, output_of, same_picture
 from chatdit.agents.instruction import Instruction, OutputSpec
 from chatdit.agents.lexer import Lexeme, lex
 from chatdit.agents.open_vocabulary import describe_freely
@@ -61,6 +61,7 @@ class _Parse:
         self.unknown: list[str] = []
         self.left_out: list[str] = []
         self.new_seed = False
+        self.default_place = False
 
     def instruction(self) -> Instruction:
         self._read_segments()
@@ -70,6 +71,8 @@ class _Parse:
             self.notices += left_out(self.left_out)
         if not self.outputs and not self.questions:
             self.questions.append("What should I draw? Name one or two subjects, for example a cat or a rocket.")
+        if self.default_place and not self.questions:
+            self.notices.append(f"You named no place, so I draw it {BACKGROUNDS[DEFAULT_BACKGROUND].phrase}.")
         agree = any(name.startswith("output_") for output in self.outputs for name in output.references)
         return Instruction(
             inputs=tuple(self.context.inputs),
@@ -87,7 +90,9 @@ class _Parse:
         self.questions += segments.questions
         self.notices += segments.notices
         if len(segments.items) > MAX_PICTURES:
-            self.questions.append(f"That is {len(segments.items)} pictures; I draw at most {MAX_PICTURES} at a time. Which?")
+            self.questions.append(
+                f"That is {len(segments.items)} pictures; I draw at most {MAX_PICTURES} at a time. Which?"
+            )
             return
         for segment in segments.items:
             self._read_segment(segment)
@@ -107,6 +112,8 @@ class _Parse:
         free = bool(self.open_vocabulary and (unknown or self.left_out))
         if unknown and not built.draft.elements:
             built.questions = []
+        if unknown:
+            built.base = None
         self._finish(built, segment, free)
 
     def _note(self, clause: Clause) -> None:
@@ -123,14 +130,15 @@ class _Parse:
         if free:
             self._record(fitted.draft, built, describe_freely(segment.lexemes, built))
             return
+        if built.base is not None and not questions and same_picture(fitted.draft, built.base):
+            questions.append("That would change nothing in the picture. What should change?")
         self.questions += questions
         if built.draft.elements and not questions:
             self._record(fitted.draft, built, None)
 
     def _record(self, draft: Draft, built: Built, description: str | None) -> None:
         if draft.background is None and description is None:
-            phrase = BACKGROUNDS[DEFAULT_BACKGROUND].phrase
-            self.notices.append(f"You named no place, so I draw it {phrase}.")
+            self.default_place = True
         references = [self.context.refer(known, role) for known, role in built.sources]
         output = output_of(draft, len(self.outputs) + 1, references, description)
         if built.edited and built.sources:

@@ -9,7 +9,23 @@ from chatdit.agents.lexer import Lexeme
 from chatdit.agents.scene_edits import Built
 
 _VERBS = ("draw", "then", "stop", "colon", "item", "picture")
-_POLITE = {"please", "pls", "can", "could", "you", "me", "i", "we", "would", "will", "us", "hi", "hello", "thanks", "of"}
+_POLITE = {
+    "please",
+    "pls",
+    "can",
+    "could",
+    "you",
+    "me",
+    "i",
+    "we",
+    "would",
+    "will",
+    "us",
+    "hi",
+    "hello",
+    "thanks",
+    "of",
+}
 
 
 def describe_freely(lexemes: Sequence[Lexeme], built: Built) -> str:

@@ -21,6 +21,8 @@ class Built:
     notices: list[str] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
     edited: bool = False
+    base: Draft | None = None
+    """The draft before an edit that must change it; None for new pictures and for another try."""
 
 
 def build(clause: Clause, context: Context, *, same_subjects: bool = False) -> Built:
@@ -51,9 +53,11 @@ def _edit_known(clause: Clause, base: Known | None, context: Context) -> Built:
     if base is None:
         return Built(Draft(background=next(iter(clause.backgrounds), None)), questions=[_nothing_to_change(clause)])
     if not base.draft.elements and not clause.nouns:
-        shown = f"I cannot see what {base.name.replace('_', ' ')} shows; name its subject, for example 'the cat'."
+        shown = (
+            f"I cannot see what {base.name.replace('input_', 'image ')} shows; name its subject, for example 'the cat'."
+        )
         return Built(base.draft, questions=[f"{shown} What is it?"])
-    built = Built(base.draft, edited=True)
+    built = Built(base.draft, edited=True, base=None if clause.is_again or clause.models else base.draft)
     if not clause.is_again:
         built.sources.append((base, "edit_target"))
     return _Editor(clause, base.draft, context, built).apply()
@@ -100,14 +104,8 @@ class _Editor:
         draft = Draft(tuple(self.elements), self.relation, self._background(), self._style())
         self.built.notices += self.clause.notices
         self.built.questions += self.clause.questions
-        if self.built.edited and draft == self.base and not self._may_stay_equal():
-            self.built.questions.append("What should change? I did not find anything to do in that.")
         self.built.draft = draft
         return self.built
-
-    def _may_stay_equal(self) -> bool:
-        said = self.built.questions or self.built.notices or self.clause.same_picture or self.clause.unknown
-        return bool(self.clause.is_again or said or self.clause.left_out or self.clause.models)
 
     def _replace(self) -> None:
         for old, new in self.clause.replaced:
@@ -169,9 +167,14 @@ class _Editor:
         return len(self.elements) - 1
 
     def _counts_on(self, noun: Noun, there: Element) -> bool:
-        """"a cat and another cat" are two cats, unless their looks or places tell them apart."""
+        """ "a cat and another cat" are two cats, unless their looks or places tell them apart."""
         apart = noun.change.tint and noun.change.tint != there.tint
-        return not apart and not noun.change.position and not self.clause.links and (noun.known == "another" or self._adds())
+        return (
+            not apart
+            and not noun.change.position
+            and not self.clause.links
+            and (noun.known == "another" or self._adds())
+        )
 
     def _adds(self) -> bool:
         return "add" in self.clause.verbs or len(self.clause.nouns) > 1
@@ -249,7 +252,12 @@ class _Editor:
             self.relation = kind if first < second else OPPOSITE[kind]
             for at in (first, second):
                 self.elements[at] = self.elements[at].model_copy(update={"position": None})
-        if "replace" in self.clause.verbs and not self.clause.replaced and len(self.clause.nouns) == 2 and self.relation:
+        if (
+            "replace" in self.clause.verbs
+            and not self.clause.replaced
+            and len(self.clause.nouns) == 2
+            and self.relation
+        ):
             self.relation = OPPOSITE[self.relation]
 
     def _linked(self, noun: int, other: int) -> int | None:

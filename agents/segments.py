@@ -17,10 +17,14 @@ from chatdit.tools.pocket.vocabulary import BACKGROUNDS
 
 CONTENT: frozenset[Kind] = frozenset(
     ("subject", "background", "style", "tint", "size", "resize", "pronoun", "position", "gone", "again", "unknown",
-     "deictic", "attached", "picture_number", "remove", "same", "undrawable", "colour", "season", "all_seasons")
+     "deictic", "attached", "picture_number", "remove", "same", "undrawable", "colour", "season", "all_seasons",
+     "aspect")
 )  # fmt: skip
-SEPARATORS: frozenset[Kind] = frozenset(("comma", "and", "or", "then", "stop", "item", "each"))
+SEPARATORS: frozenset[Kind] = frozenset(("comma", "and", "then", "stop", "item", "each"))
 _NOUN_START: frozenset[Kind] = frozenset(("article", "number", "vague", "size", "tint", "subject", "undrawable"))
+_SENTENCE_WORDS = 40
+"""How far ahead a sentence is read to tell whether it begins another picture."""
+
 _SEASONS = (("meadow", "spring"), ("beach", "summer"), ("autumn", "autumn"), ("snow", "winter"))
 _SPREADABLE: tuple[Kind, ...] = ("background", "style", "tint", "size")
 
@@ -49,7 +53,9 @@ def split_pictures(lexemes: Sequence[Lexeme], known_pictures: int = 0, limit: in
     result = Segments([], announced)
     rest = _spell_seasons(rest, result)
     if announced is not None and announced > limit:
-        result.questions.append(f"You asked for {announced} pictures; I draw at most {limit} at a time. Which ones first?")
+        result.questions.append(
+            f"You asked for {announced} pictures; I draw at most {limit} at a time. Which ones first?"
+        )
         return result
     for words in _cut(rest, known_pictures, announced):
         for place_words in _cut_places(words):
@@ -79,7 +85,8 @@ def _take_announcement(lexemes: list[Lexeme]) -> tuple[list[Lexeme], int | None,
             end += 1
         later = [w for w in lexemes[start:end] if w.kind == "number"]
         number = number if number is not None else next((int(w.value) for w in later), None)
-        return lexemes[:start] + lexemes[end:], number, True
+        rest, again, _ = _take_announcement(lexemes[end:])
+        return lexemes[:start] + rest, number if number is not None else again, True
     return lexemes, None, False
 
 
@@ -115,18 +122,22 @@ def _spell_seasons(lexemes: list[Lexeme], result: Segments) -> list[Lexeme]:
 
 def _cut(lexemes: list[Lexeme], known_pictures: int, announced: int | None) -> list[list[Lexeme]]:
     """Cuts at everything that begins another picture by its own words."""
-    pieces: list[list[Lexeme]] = [[]]
-    at = 0
+    pieces: list[list[Lexeme]] = []
+    piece: list[Lexeme] = []
+    at, says, names = 0, False, False
     while at < len(lexemes):
-        done = sum(has_content(piece) for piece in pieces)
-        length = _heading(lexemes, at, done, known_pictures, announced) or _plain_start(lexemes, at, pieces[-1])
+        length = _heading(lexemes, at, len(pieces) + says, known_pictures, announced)
+        length = length or (_plain_start(lexemes, at) if names else None)
         if length is not None:
-            pieces.append([])
+            pieces += [piece] if says else []
+            piece, says, names = [], False, False
             at += length
             continue
-        pieces[-1].append(lexemes[at])
+        here = lexemes[at]
+        says, names = says or here.kind in CONTENT, names or here.kind == "subject"
+        piece.append(here)
         at += 1
-    return [piece for piece in pieces if has_content(piece)]
+    return pieces + ([piece] if says else [])
 
 
 def _heading(lexemes: list[Lexeme], at: int, done: int, known: int, announced: int | None) -> int | None:
@@ -136,20 +147,24 @@ def _heading(lexemes: list[Lexeme], at: int, done: int, known: int, announced: i
         return 1
     if here.kind == "picture_number" and here.text[0] != "#":
         headed = then is not None and (then.kind == "colon" or then.text in ("shows", "is", "has", "with", "of"))
-        return 1 + (then is not None and then.kind == "colon") if headed and here.value not in range(1, known + 1) else None
+        return (
+            1 + (then is not None and then.kind == "colon")
+            if headed and here.value not in range(1, known + 1)
+            else None
+        )
     if then is None:
         return None
-    if here.kind == "another" and then.kind != "subject" and (then.kind == "picture" or then.kind in ("with", "locative")):
-        return 2 if then.kind == "picture" else 1
-    if here.kind == "number" and here.value == 1 and then.kind in ("picture", "with", "locative", "into"):
-        return 2 if then.kind == "picture" else 1
+    single = here.kind == "number" and here.value == 1 and not (at and lexemes[at - 1].kind == "ordinal")
+    if here.kind == "another" or single:
+        begins = {"picture": 2, "with": 2, "locative": 1, "into": 1, "background": 1}
+        return begins.get(then.kind)
     if here.text in ("the other", "other"):
         return 1
     return _ordinal_heading(lexemes, at, done, announced)
 
 
 def _ordinal_heading(lexemes: list[Lexeme], at: int, done: int, announced: int | None) -> int | None:
-    """"the second picture" begins a picture when others stand before it in the same message."""
+    """ "the second picture" begins a picture when others stand before it in the same message."""
     length = 0
     while at + length < len(lexemes) and lexemes[at + length].kind in ("locative", "article", "definite"):
         length += 1
@@ -162,12 +177,10 @@ def _ordinal_heading(lexemes: list[Lexeme], at: int, done: int, announced: int |
     return length + 2 if named and expected and fresh else None
 
 
-def _plain_start(lexemes: list[Lexeme], at: int, piece: list[Lexeme]) -> int | None:
+def _plain_start(lexemes: list[Lexeme], at: int) -> int | None:
     """Length of what to skip when an ordinary sentence begins another picture at `at`, or None."""
-    if not any(w.kind == "subject" for w in piece):
-        return None
     here = lexemes[at]
-    following = lexemes[at + 1 :]
+    following = lexemes[at + 1 : at + 1 + _SENTENCE_WORDS]
     if here.kind == "stop" and following and _draws_anew(following):
         return 1
     if here.kind in ("comma", "and") and following and following[0].kind == "draw" and _draws_anew(following):
@@ -180,14 +193,22 @@ def _plain_start(lexemes: list[Lexeme], at: int, piece: list[Lexeme]) -> int | N
 def _draws_anew(lexemes: Sequence[Lexeme]) -> bool:
     """True for "Draw a dog", "A dog in the forest"; not for "Make it red", "The cat is red", "Sketch style"."""
     words = [w for w in lexemes if w.kind not in ("filler", "draw", "picture", "stop", "comma", "undrawable")]
-    if not words or words[0].kind not in _NOUN_START:
+    if not words or words[0].kind not in _NOUN_START or _leans_back(lexemes):
         return False
     start = next(i for i, w in enumerate(lexemes) if w is words[0])
     return next_subject(list(lexemes), start, (*_NOUN_START, "filler", "resize")) is not None
 
 
+def _leans_back(lexemes: Sequence[Lexeme]) -> bool:
+    """True for "A rocket is above it", "A dog stands left of the cat": the sentence goes on with the same picture."""
+    end = next((i for i, w in enumerate(lexemes) if w.kind == "stop"), len(lexemes))
+    pairs = zip(lexemes[:end], lexemes[1:end], strict=False)
+    beside_known = any(a.kind in ("relation", "near") and b.kind in ("definite", "pronoun") for a, b in pairs)
+    return beside_known or any(w.kind == "side" for w in lexemes[:end])
+
+
 def _cut_places(lexemes: list[Lexeme]) -> list[list[Lexeme]]:
-    """"a cat on the beach, a dog in the forest": a place that follows another subject ends the picture before."""
+    """ "a cat on the beach, a dog in the forest": a place that follows another subject ends the picture before."""
     pieces, start, place = [], 0, None
     for at, lexeme in enumerate(lexemes):
         if lexeme.kind != "background":
@@ -234,11 +255,14 @@ def _run_of(lexemes: list[Lexeme], kind: Kind) -> list[int]:
 
 def _note_places(result: Segments, announced: int | None, plural: bool) -> None:
     if announced is None and not plural and any(item.repeats for item in result.items):
-        result.notices.append(f"One picture shows one place and one style, so I read this as {len(result.items)} pictures.")
+        result.notices.append(
+            f"One picture shows one place and one style, so I read this as {len(result.items)} pictures."
+        )
 
 
 def _fill_up(result: Segments, plural: bool) -> None:
     """Makes the number of segments agree with what was announced, or asks."""
+    _hand_out_preface(result)
     announced, items = result.announced, result.items
     if announced is None and plural and len(items) == 1:
         result.questions.append("How many pictures do you want, and what differs between them?")
@@ -260,8 +284,17 @@ def _fill_up(result: Segments, plural: bool) -> None:
         )
 
 
+def _hand_out_preface(result: Segments) -> None:
+    """ "two pictures of a fox, one in the city and one in the forest": the fox stands in every picture."""
+    first, rest = (result.items[0], result.items[1:]) if result.items else (None, [])
+    if first is None or result.announced != len(rest) or any(w.kind == "background" for w in first.lexemes):
+        return
+    if not any(w.kind == "subject" for item in rest for w in item.lexemes):
+        result.items = [Segment(first.lexemes + item.lexemes, repeats=i > 0) for i, item in enumerate(rest)]
+
+
 def _noun_groups(lexemes: list[Lexeme]) -> list[list[Lexeme]]:
-    """"a cat, a dog and a fox in the forest": one group for each subject, all with the words after the last."""
+    """ "a cat, a dog and a fox in the forest": one group for each subject, all with the words after the last."""
     subjects = [i for i, w in enumerate(lexemes) if w.kind == "subject"]
     if any(w.kind in ("relation", "near", "side", "with") for w in lexemes):
         return []

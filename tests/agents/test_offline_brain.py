@@ -1,0 +1,455 @@
+"""The offline brain on whole messages: phrases and conversations with the pictures they must give."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from chatdit.agents.brain import (
+    MAX_TEXT,
+    InstructionError,
+    Painter,
+    PastPicture,
+    PastTurn,
+    Request,
+    make_brain,
+)
+from chatdit.agents.instruction import Instruction, InstructionInput
+from chatdit.agents.offline_brain import OfflineBrain
+from chatdit.tools.pocket.captions import caption
+from chatdit.tools.pocket.scene import Scene, Thing, random_scene, random_set
+from chatdit.tools.pocket.vocabulary import BACKGROUNDS, DRAWABLE, SUBJECTS, find_background
+from chatdit.tools.types import ImageRef
+
+ON_MEADOW = "You named no place"
+
+
+def picture(letter: str = "b") -> ImageRef:
+    return ImageRef(sha256=letter * 64, width=256, height=256)
+
+
+def attached(count: int) -> tuple[InstructionInput, ...]:
+    return tuple(InstructionInput(id=f"input_{n}", image=picture("a")) for n in range(1, count + 1))
+
+
+def talk(*texts: str, images: int = 0, painter: Painter = Painter()) -> Instruction:
+    """The instruction of the last text, after the others have been drawn or asked about."""
+    pictures: list[PastPicture] = []
+    turns: list[PastTurn] = []
+    instruction = Instruction()
+    for text in texts:
+        inputs = attached(images) if text is texts[-1] else ()
+        instruction = OfflineBrain().parse(Request(text, inputs, tuple(turns), tuple(pictures), painter))
+        drawn = []
+        for output in instruction.outputs if not instruction.questions else ():
+            pictures.append(PastPicture(len(pictures) + 1, picture(), output))
+            drawn.append(len(pictures))
+        turns.append(PastTurn(text, " ".join(instruction.questions), tuple(drawn)))
+    return instruction
+
+
+def captions(instruction: Instruction) -> list[str]:
+    return [output.description for output in instruction.outputs]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Messages of one conversation, and what the last one must give."""
+
+    said: str | Sequence[str]
+    gives: Sequence[str]
+    same: bool = False
+    notice: str = ""
+    new_seed: bool = False
+
+
+CASES = [
+    # one subject
+    Case("a cat on the beach", ["a cat on the beach"]),
+    Case("Draw me a picture of a cat on the beach, please!", ["a cat on the beach"]),
+    Case("Could you please paint a lovely kitten at the seaside?", ["a cat on the beach"]),
+    Case("cat", ["a cat on a meadow"], notice=ON_MEADOW),
+    Case("a forest fox", ["a fox in the forest"]),
+    Case("the fox is in the woods", ["a fox in the forest"]),
+    Case("an alligator under the sea", ["a crocodile under water"]),
+    Case("🦊 on the moon", ["a fox on the moon"]),
+    Case("a boat at the lake at night", ["a ship at the lake"], notice="left out 'night'"),
+    Case("an orange in the kitchen", ["a tangerine in the kitchen"]),
+    Case("an orange cat in the kitchen", ["an orange cat in the kitchen"]),
+    Case("a red apple in the garden", ["a red apple in the garden"]),
+    Case("a fire engine in the city", ["a fire truck in the city"]),
+    Case("A CAT ON THE BEACH!!!", ["a cat on the beach"]),
+    # the moon is a place after a word of place, else a subject
+    Case("a rocket on the moon", ["a rocket on the moon"]),
+    Case("a moon at night", ["a moon at night"]),
+    Case("a rocket left of the moon in space", ["a rocket left of a moon in space"]),
+    Case("the moon above a house at night", ["a moon above a house at night"]),
+    Case("a cat under the stars", ["a cat in space"]),
+    Case("a star above a cat at night", ["a star above a cat at night"]),
+    # sizes, tints, styles, positions, counts
+    Case("a huge dragon in a cave", ["a large dragon in a cave"]),
+    Case("a tiny mouse in the kitchen", ["a small mouse in the kitchen"]),
+    Case("a small red car on the street", ["a small red car on the street"]),
+    Case("a car that is red and big on the street", ["a large red car on the street"]),
+    Case("a purple cat in the snow, pixel art", ["a purple cat in the snow, pixel art style"]),
+    Case("a sketch of an owl at night", ["an owl at night, sketch style"]),
+    Case("an owl at night. Sketch style.", ["an owl at night, sketch style"]),
+    Case("a black and white photo of a bus on the street", ["a bus on the street, monochrome style"]),
+    Case("a cat on the left on the beach", ["a cat on the left on the beach"]),
+    Case("on the right a small cat, on the beach", ["a small cat on the right on the beach"]),
+    Case("a bee in the middle of the picture, in the garden", ["a bee in the middle in the garden"]),
+    Case("three cats on the beach", ["three cats on the beach"]),
+    Case("a pair of blue owls at night", ["two blue owls at night"]),
+    Case("4 mice in the kitchen", ["four mice in the kitchen"]),
+    Case("many ducks at the lake", ["four ducks at the lake"], notice="did not say how many"),
+    Case("ducks at the lake", ["two ducks at the lake"], notice="did not say how many"),
+    Case("two big dogs on the farm", ["two dogs on a farm"], notice="A group has no size"),
+    # two subjects
+    Case("a cat to the left of a rocket on the beach", ["a cat left of a rocket on the beach"]),
+    Case("a cat on the beach on the right of a dog", ["a cat right of a dog on the beach"]),
+    Case("a rocket above a house in the city", ["a rocket above a house in the city"]),
+    Case("a crab below a ship under water", ["a crab below a ship under water"]),
+    Case("a cat and a dog in a room", ["a cat left of a dog in a room"]),
+    Case("a cat with a dog in a room", ["a cat left of a dog in a room"]),
+    Case("a cat on the left and a dog on the right, in a room", ["a cat left of a dog in a room"]),
+    Case("on the left a cat and on the right a dog, in a room", ["a cat left of a dog in a room"]),
+    Case("a dog on the right and a cat in a room", ["a dog right of a cat in a room"]),
+    Case("a rocket with a fox to its left in space", ["a rocket right of a fox in space"]),
+    Case("a house with a sun above it, on a farm", ["a house below a sun on a farm"]),
+    Case("to the left of the cat is a rocket, on the beach", ["a cat right of a rocket on the beach"]),
+    Case("a cat next to a dog in a room", ["a cat left of a dog in a room"], notice="'next to' as left of"),
+    Case("a cat on a horse in the desert", ["a cat above a horse in the desert"], notice="'on' as above"),
+    Case("a big cat and a dog in a room", ["a cat left of a dog in a room"], notice="stands alone"),
+    Case("a red cat and a blue cat in a room", ["a red cat left of a blue cat in a room"]),
+    Case("a cat and another cat in a room", ["two cats in a room"]),
+    Case("a happy cat on the beach", ["a cat on the beach"], notice="'happy'"),
+    # several pictures in one message
+    Case(
+        "draw a fox and a rocket on the moon, then a second picture where the rocket has left",
+        ["a fox left of a rocket on the moon", "a fox on the moon"],
+        same=True,
+    ),
+    Case(
+        "a cat to the left of a rocket on the beach, then the same cat on the moon",
+        ["a cat left of a rocket on the beach", "a cat on the moon"],
+        same=True,
+    ),
+    Case("a fox and a rocket on the moon, then it is alone: just the fox",
+         ["a fox left of a rocket on the moon", "a fox on the moon"], same=True),
+    Case("a fox in the forest, and a second picture where it is gone and a bear is there",
+         ["a fox in the forest", "a bear in the forest"], same=True),
+    Case("a cat on the beach, then a dog in the city", ["a cat on the beach", "a dog in the city"]),
+    Case("a cat on the beach, then a dog", ["a cat on the beach", "a dog on the beach"]),
+    Case("a cat on the beach and a dog in the forest", ["a cat on the beach", "a dog in the forest"]),
+    Case("pictures of a cat in the forest, on the beach and in space",
+         ["a cat in the forest", "a cat on the beach", "a cat in space"], same=True),
+    Case("a cat in the forest, on the beach and in space",
+         ["a cat in the forest", "a cat on the beach", "a cat in space"], same=True, notice="3 pictures"),
+    Case("an oak tree in the four seasons",
+         ["an oak tree on a meadow", "an oak tree on the beach", "an oak tree in autumn", "an oak tree in the snow"],
+         same=True, notice="not all seasons"),
+    Case("3 pages: a fox in the forest, the fox on the beach, the fox on the moon",
+         ["a fox in the forest", "a fox on the beach", "a fox on the moon"], same=True),
+    Case("three pictures: a cat, a dog and a fox in the garden",
+         ["a cat in the garden", "a dog in the garden", "a fox in the garden"]),
+    Case("two pictures, one with a cat on stage and one with a dog on stage", ["a cat on stage", "a dog on stage"]),
+    Case("two pictures of a fox, one in the city and one in the forest",
+         ["a fox in the city", "a fox in the forest"], same=True),
+    Case("a comic with 3 panels: a dog in the garden; the dog in the kitchen; the dog on the street",
+         ["a dog in the garden", "a dog in the kitchen", "a dog on the street"], same=True),
+    Case("1. a dog in the city\n2. a cat in the snow", ["a dog in the city", "a cat in the snow"]),
+    Case("Picture 1: a dog in a cave. Picture 2: the dog in space.", ["a dog in a cave", "a dog in space"], same=True),
+    Case("Draw a cat on the beach. Draw a dog in the city.", ["a cat on the beach", "a dog in the city"]),
+    Case("Draw a cat on the beach. It is red. A rocket is above it.", ["a red cat below a rocket on the beach"]),
+    Case("a bear in the snow as a sketch, in pixel art and in sepia",
+         ["a bear in the snow, sketch style", "a bear in the snow, pixel art style", "a bear in the snow, sepia style"],
+         same=True, notice="3 pictures"),
+    Case("two pictures of a fox in space", ["a fox in space"] * 2, same=True, notice="one scene for 2 pictures"),
+    Case("a sketch of a cat on the beach, then it is in the forest",
+         ["a cat on the beach, sketch style", "a cat in the forest, sketch style"], same=True),
+    # conversations
+    Case(["a cat on the beach", "make it bigger"], ["a large cat on the beach"]),
+    Case(["a cat on the beach", "smaller please"], ["a small cat on the beach"]),
+    Case(["a cat on the beach", "make it red"], ["a red cat on the beach"]),
+    Case(["a cat on the beach", "make it a sketch"], ["a cat on the beach, sketch style"]),
+    Case(["a cat on the beach", "in the snow instead"], ["a cat in the snow"]),
+    Case(["a cat on the beach", "put it in the forest"], ["a cat in the forest"]),
+    Case(["a cat on the beach", "move it to the right"], ["a cat on the right on the beach"]),
+    Case(["a cat on the beach", "change the background from the beach to a cave"], ["a cat in a cave"]),
+    Case(["a cat on the beach", "replace the cat with a dog"], ["a dog on the beach"]),
+    Case(["a cat on the beach", "turn the cat into a blue dog"], ["a blue dog on the beach"]),
+    Case(["a cat on the beach", "a dog instead of the cat"], ["a dog on the beach"]),
+    Case(["a cat on the beach", "make it three dogs"], ["three dogs on the beach"]),
+    Case(["a cat on the beach", "add a rocket"], ["a cat left of a rocket on the beach"]),
+    Case(["a cat on the beach", "add a rocket above it"], ["a cat below a rocket on the beach"]),
+    Case(["a cat on the beach", "add another cat"], ["two cats on the beach"]),
+    Case(["three cats on the beach", "remove one cat"], ["two cats on the beach"]),
+    Case(["a cat and a rocket on the beach", "without the rocket"], ["a cat on the beach"]),
+    Case(["a cat and a rocket on the beach", "the rocket left"], ["a cat on the beach"]),
+    Case(["a cat and a rocket on the beach", "only the rocket now"], ["a rocket on the beach"]),
+    Case(["a cat and a rocket on the beach", "make the cat small"], ["a small cat left of a rocket on the beach"]),
+    Case(["a cat and a rocket on the beach", "swap the cat and the rocket"], ["a cat right of a rocket on the beach"]),
+    Case(["a cat and a rocket on the beach", "make them pink"], ["a pink cat left of a pink rocket on the beach"]),
+    Case(["a cat and a rocket on the beach", "put the rocket above the cat"], ["a cat below a rocket on the beach"]),
+    Case(["a cat on the beach", "again"], ["a cat on the beach"], new_seed=True),
+    Case(["a cat on the beach", "another one!"], ["a cat on the beach"], new_seed=True),
+    Case(["a cat on the beach", "try again at night"], ["a cat at night"], new_seed=True),
+    Case(["a red cat on the beach", "the same cat on the moon"], ["a red cat on the moon"]),
+    Case(["a red cat on the beach", "the same in sepia"], ["a red cat on the beach, sepia style"]),
+    Case(["a cat on the beach", "a dog"], ["a dog on a meadow"], notice=ON_MEADOW),
+    Case(["a cat on the beach", "a dog in space", "make image 1 blue"], ["a blue cat on the beach"]),
+    Case(["a cat on the beach", "a dog in space", "#1 in the city"], ["a cat in the city"]),
+    Case(["a cat on the beach", "a dog in space", "the first one in the city"], ["a cat in the city"]),
+    Case(["a cat on the beach", "a dog in space", "the last one in the city"], ["a dog in the city"]),
+    Case(["a blue cat on the beach", "a dog in space", "the cat from picture 1 and the dog in a cave"],
+         ["a blue cat left of a dog in a cave"]),
+    Case(["a cat on the beach", "a second picture where it is blue"], ["a blue cat on the beach"]),
+    Case(["a fox in space", "two more pictures of the fox, one in the city and one in a cave"],
+         ["a fox in the city", "a fox in a cave"], same=True),
+    Case(["a cat on the beach", "make it red, then put it in space"],
+         ["a red cat on the beach", "a red cat in space"], same=True),
+    # answers to questions
+    Case(["draw a griffin on the beach", "a lion"], ["a lion on the beach"]),
+    Case(["draw something on the beach", "a small red cat"], ["a small red cat on the beach"]),
+    Case(["draw a rokcet in the snow", "yes"], ["a rocket in the snow"]),
+    Case(["a black cat in the city", "blue"], ["a blue cat in the city"]),
+    Case(["a cat and a dog in the city", "make it small", "the cat"], ["a small cat left of a dog in the city"]),
+    Case(["a cat behind a house in the city", "left of"], ["a cat left of a house in the city"]),
+    Case(["pictures of a cat in space", "2"], ["a cat in space"] * 2, same=True, notice="one scene for 2"),
+    Case(["3 pages: a cat on the beach, then the cat in a cave", "the cat in space"],
+         ["a cat on the beach", "a cat in a cave", "a cat in space"], same=True),
+    Case(["on the beach", "a cat"], ["a cat on the beach"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "case", CASES, ids=lambda case: case.said if isinstance(case.said, str) else " / ".join(case.said)
+)
+def test_phrases_give_these_pictures(case: Case) -> None:
+    said = [case.said] if isinstance(case.said, str) else case.said
+
+    instruction = talk(*said)
+
+    assert instruction.questions == ()
+    assert captions(instruction) == list(case.gives)
+    assert instruction.same_identity is case.same
+    assert instruction.new_seed is case.new_seed
+    if case.notice:
+        assert case.notice in " ".join(instruction.notices)
+    else:
+        assert instruction.notices == ()
+
+
+ASKED = [
+    (["draw a griffin on the beach"], "'griffin'"),
+    (["draw a rokcet"], "Did you mean rocket?"),
+    (["a black cat"], "'black'"),
+    (["a cat with a hat"], "'hat'"),
+    ([""], "What should I draw?"),
+    (["   \n\t "], "What should I draw?"),
+    (["\x00\x07\x1b[31m"], "'31m'"),
+    (["hello"], "What should I draw?"),
+    (["on the beach"], "What should I draw?"),
+    (["make it red"], "no picture yet"),
+    (["again"], "no picture yet"),
+    (["five dogs in the city"], "at most 4"),
+    (["99 dogs in the city"], "99 dog"),
+    (["a cat, a dog and a fox"], "one or two different subjects"),
+    (["three cats and a dog"], "a group stands alone"),
+    (["a cat behind a dog"], "'behind'"),
+    (["a cat in a box"], "'in'"),
+    (["a cat in the forest or on the beach"], "'or'"),
+    (["do not draw a cat"], "'do not'"),
+    (["pictures of a cat"], "How many"),
+    (["3 pages: a cat on the beach, then a dog in the city"], "What should picture 3 show?"),
+    (["1000 pictures of a fox"], "at most 24"),
+    (["an otter in the garden"], "never shown an otter"),
+    (["dessine un chat sur la plage"], "English"),
+    (["ein Hund und eine Katze am Strand"], "English"),
+    (["画一只猫"], "画一只猫"),
+    (["a cat and a dog", "make it bigger"], "the cat or the dog"),
+    (["a cat and a dog", "replace it with a fox"], "the cat or the dog"),
+    (["a cat", "remove the cat"], "Nothing would be left"),
+    (["a cat", "make picture 9 red"], "no picture #9"),
+    (["a cat on the beach", "on the beach"], "change nothing"),
+    (["a cat", "change the background"], "Which background"),
+    (["a cat", "replace the cat"], "take the place"),
+]
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"), ASKED, ids=lambda value: " / ".join(value) if isinstance(value, list) else value
+)
+def test_what_is_not_understood_is_asked_about(said: list[str], asked: str) -> None:
+    assert asked in " ".join(talk(*said).questions)
+
+
+def test_the_parts_of_an_output_are_structured() -> None:
+    instruction = talk("a small red cat to the left of a rocket on the beach as a sketch")
+
+    output = instruction.outputs[0]
+
+    assert output.subjects == ("cat", "rocket")
+    assert (output.elements[0].size, output.elements[0].tint) == ("small", "red")
+    assert [(r.a, r.kind, r.b) for r in output.relations] == [(0, "left of", 1)]
+    assert (output.background, output.style, output.id) == ("beach", "sketch", "output_1")
+
+
+def test_the_same_cat_refers_to_the_output_before() -> None:
+    instruction = talk("a cat on the beach, then the same cat on the moon")
+
+    assert instruction.outputs[1].references == ("output_1",)
+    assert instruction.inputs == ()
+
+
+def test_an_edit_takes_the_earlier_picture_as_its_target() -> None:
+    instruction = talk("a cat on the beach", "a dog in space", "make picture 1 red")
+
+    assert [(given.role, given.picture) for given in instruction.inputs] == [("edit_target", 1)]
+    assert instruction.outputs[0].references == (instruction.inputs[0].id,)
+    assert instruction.keep == ("everything else",)
+
+
+def test_another_try_shows_the_old_picture_to_nobody() -> None:
+    instruction = talk("a cat on the beach", "try again")
+
+    assert instruction.outputs[0].references == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "images", "caption_", "roles"),
+    [
+        ("this cat on the moon", 1, "a cat on the moon", ["subject"]),
+        ("the cat from image 1 and the rocket from image 2 on the beach", 2, "a cat left of a rocket on the beach",
+         ["subject", "subject"]),
+        ("a cat in the style of image 1 in the city", 1, "a cat in the city", ["style"]),
+        ("a cat in the city with the layout of image 2 and the style of image 1", 2, "a cat in the city",
+         ["style", "layout"]),
+        ("an otter in the garden", 1, "an otter in the garden", ["subject"]),
+    ],
+)  # fmt: skip
+def test_attached_pictures_get_roles(text: str, images: int, caption_: str, roles: list[str]) -> None:
+    instruction = talk(text, images=images)
+
+    assert instruction.questions == ()
+    assert captions(instruction) == [caption_]
+    assert [given.role for given in instruction.inputs] == roles
+    assert set(instruction.outputs[0].references) == {given.id for given in instruction.inputs}
+
+
+def test_an_attachment_nobody_mentions_is_used_and_said() -> None:
+    instruction = talk("a fox in space", images=1)
+
+    assert instruction.outputs[0].references == ("input_1",)
+    assert any("image 1" in notice and "fox" in notice for notice in instruction.notices)
+
+
+def test_an_attachment_that_nobody_describes_is_asked_about() -> None:
+    assert "image 1" in " ".join(talk("make this red", images=1).questions)
+
+
+def test_an_open_painter_gets_the_persons_own_words() -> None:
+    painter = Painter("flux", open_vocabulary=True, width=1024, height=1024)
+
+    instruction = talk("please draw an astronaut riding a white horse, then a cat on the beach", painter=painter)
+
+    assert instruction.questions == ()
+    assert captions(instruction) == ["an astronaut riding a white horse", "a cat on the beach"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_captions_of_random_scenes_read_back(seed: int) -> None:
+    rng = random.Random(seed)
+    for _ in range(150):
+        scene = random_scene(rng)
+        assert read_back(caption(scene)) == scene
+
+
+def test_captions_of_random_sets_read_back() -> None:
+    rng = random.Random(7)
+    for _ in range(60):
+        scenes = random_set(rng, 3)
+        instruction = OfflineBrain().parse(Request(", then ".join(caption(scene) for scene in scenes)))
+        assert captions(instruction) == [caption(scene) for scene in scenes]
+
+
+@pytest.mark.parametrize("name", DRAWABLE)
+def test_every_word_for_a_subject_finds_it(name: str) -> None:
+    subject = SUBJECTS[name]
+    for word in (name, *subject.synonyms, subject.plural):
+        output = talk(f"draw the {word} in the cave").outputs
+        assert [o.subjects for o in output] == [(name,)], word
+
+
+def test_every_place_is_found_by_its_phrase_and_synonyms() -> None:
+    for background in BACKGROUNDS.values():
+        for words in (background.phrase, *(f"in the {word}" for word in background.synonyms)):
+            outputs = talk(f"a cat {words}").outputs
+            assert [o.background for o in outputs] == [background.name], words
+            assert find_background(background.name) == background.name
+
+
+def read_back(text: str) -> Scene:
+    output = OfflineBrain().parse(Request(text)).outputs[0]
+    things = tuple(Thing(e.subject, e.count, e.size, e.tint, e.position) for e in output.elements)
+    relation = output.relations[0].kind if output.relations else None
+    return Scene(things, output.background or "", output.style or "", relation)
+
+
+def test_too_long_a_text_is_refused_at_once() -> None:
+    started = time.perf_counter()
+    with pytest.raises(InstructionError, match="1,000,000 characters"):
+        OfflineBrain().parse(Request("a cat " * 166_666 + "cats"))
+    assert time.perf_counter() - started < 0.5
+
+
+@pytest.mark.parametrize(
+    "text", ["cat and " * 2400, "then " * 3900, "zxq " * 4900, "((((" * 4900, "1" * MAX_TEXT, "a cat\n" * 3000]
+)
+def test_the_longest_text_is_read_quickly(text: str) -> None:
+    started = time.perf_counter()
+    instruction = OfflineBrain().parse(Request(text))
+    assert instruction.questions
+    assert time.perf_counter() - started < 5
+
+
+def test_any_shuffle_of_known_words_gives_pictures_or_questions() -> None:
+    words = "a the same cat rocket it on beach then and of left in moon with picture second make red 3 #2 where gone".split()
+    words += ["replace", "instead", "of", ",", ".", "two", "pictures", "another", "this", "bigger", "to", "its", "left"]
+    rng = random.Random(3)
+    for _ in range(1500):
+        text = " ".join(rng.choices(words, k=rng.randint(1, 14)))
+        instruction = talk("a dog in the city", text)
+        assert instruction.outputs or instruction.questions, text
+
+
+def test_random_bytes_never_crash_the_parser() -> None:
+    rng = random.Random(5)
+    for _ in range(200):
+        text = "".join(chr(rng.choice((rng.randrange(0x20, 0x7F), rng.randrange(0x3000), 0x1F600))) for _ in range(60))
+        assert isinstance(OfflineBrain().parse(Request(text)), Instruction)
+
+
+def test_the_same_words_give_the_same_instruction() -> None:
+    said = ("a cat and a rocket on the beach", "make the cat red, then without the rocket")
+    assert talk(*said) == talk(*said)
+
+
+def test_the_offline_brain_plans_what_it_parsed() -> None:
+    brain = make_brain("offline")
+    instruction = brain.parse(Request("a cat on the beach, then the same cat on the moon"))
+
+    plan = brain.plan(instruction, painter=Painter(), seed=3)
+
+    assert brain.name == "offline"
+    assert [output.id for output in plan.outputs] == ["output_1", "output_2"]
+    assert [node.tool for node in plan.nodes] == ["generate"]
+
+
+def test_an_unknown_brain_is_named() -> None:
+    with pytest.raises(ValueError, match="'oracle'.*offline, openai"):
+        make_brain("oracle")
