@@ -102,7 +102,8 @@ class Conversation:
 
     def close(self) -> None:
         """Close the checkpoint file."""
-        self._saver.conn.close()
+        with self._saver.lock:
+            self._saver.conn.close()
 
     def __enter__(self) -> Self:
         return self

@@ -5,10 +5,10 @@ Each takes the state and gives back what changes in it. Nothing here knows langg
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from chatdit.agents.brain import Brain
+from chatdit.agents.brain import Brain, Painter
 from chatdit.agents.events import Asked, Outcome, Parsed, Planned, Responded, Verified
 from chatdit.agents.executor import execute
 from chatdit.agents.instruction import Instruction
@@ -63,14 +63,34 @@ def parse(state: TurnState, deps: Deps, run: Run) -> Update:
 
 
 def plan(state: TurnState, deps: Deps, run: Run) -> Update:
-    """A checked plan; the brain gets the validator's problems back at most MAX_REPLANS times.
-
-    Raises PlanError when its last plan is still not sound.
-    """
-    checked = _planned(state, deps, run)
+    """A checked plan, which waits for a person's answer when it has several nodes."""
+    checked = sound_plan(deps, instruction_of(state), request_of(state).painter, state["seed"], run.check)
     waits = len(checked.nodes) > 1 and not state["auto_approve"]
     run.emit(Planned(checked, needs_approval=waits))
     return {"plan": as_json(checked), "needs_approval": waits}
+
+
+def sound_plan(
+    deps: Deps, instruction: Instruction, painter: Painter, seed: int, before_try: Callable[[], None] = lambda: None
+) -> Plan:
+    """A checked plan; the brain gets the validator's problems back at most MAX_REPLANS times.
+
+    Raises PlanError when its last plan is still not sound, and whatever `before_try` raises.
+    """
+    problems: Sequence[Problem] = ()
+    for _ in range(1 + MAX_REPLANS):
+        before_try()
+        try:
+            candidate = deps.brain.plan(instruction, problems, painter=painter, seed=seed)
+        except PlanError as error:
+            if not error.problems:
+                raise
+            problems = error.problems
+            continue
+        problems = deps.check(candidate, instruction)
+        if not problems:
+            return candidate
+    raise PlanError(*problems)
 
 
 def decide(state: TurnState, approval: Approval, deps: Deps, run: Run) -> Update:
@@ -116,24 +136,6 @@ def respond(state: TurnState, run: Run) -> Update:
     """End the turn with one Responded."""
     run.emit(_response(state))
     return {}
-
-
-def _planned(state: TurnState, deps: Deps, run: Run) -> Plan:
-    instruction, painter = instruction_of(state), request_of(state).painter
-    problems: Sequence[Problem] = ()
-    for _ in range(1 + MAX_REPLANS):
-        run.check()
-        try:
-            candidate = deps.brain.plan(instruction, problems, painter=painter, seed=state["seed"])
-        except PlanError as error:
-            if not error.problems:
-                raise
-            problems = error.problems
-            continue
-        problems = deps.check(candidate, instruction)
-        if not problems:
-            return candidate
-    raise PlanError(*problems)
 
 
 def _response(state: TurnState) -> Responded:

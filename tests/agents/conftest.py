@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -17,10 +18,12 @@ from chatdit.agents.node_cache import NodeCache
 from chatdit.agents.plan import Node, Plan, PlanOutput
 from chatdit.agents.planner import plan_instruction
 from chatdit.tools.artifacts import ArtifactStore
-from chatdit.tools.dit.model import DiT
 from chatdit.tools.generate_request import GenerateInput, problems
 from chatdit.tools.tool import PainterDefaults, RunContext, Tool, narrowed
 from chatdit.tools.types import Cost, Problem, Progress, ToolError, ToolInput, ToolOutput
+
+if TYPE_CHECKING:
+    from chatdit.tools.dit.model import DiT
 
 SIDE = 32
 

@@ -92,7 +92,7 @@ def test_what_decides_the_pixels_decides_the_cache(bench: Bench, change: str) ->
         last = plan.nodes[0]
         plan = plan.model_copy(
             update={
-                "nodes": (last.model_copy(update={"args": {**last.args, "sampling": {"seed": 9}}}),) + plan.nodes[1:]
+                "nodes": (last.model_copy(update={"args": {**last.args, "sampling": {"seed": 9}}}), *plan.nodes[1:])
             }
         )
     elif change == "version":

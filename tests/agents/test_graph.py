@@ -214,11 +214,8 @@ def test_plan_that_cannot_be_made_says_why(opened: Open) -> None:
 
 def test_progress_streams_while_the_node_runs(opened: Open, bench: Bench) -> None:
     events = opened(asking("a cat")).start(REQUEST)
-    for event in events:
-        if isinstance(event, NodeProgress):
-            break
+    event = next(event for event in events if isinstance(event, NodeProgress))
     assert bench.runs == ["a cat"]
-    assert isinstance(event, NodeProgress)
     assert (event.id, event.progress.step, event.progress.total) == ("draw_1", 1, 3)
     assert kinds(list(events))[-1] is Responded
 
