@@ -1,4 +1,4 @@
-"""What the settings say about every picture (size, steps, guidance), laid over any brain."""
+"""What the settings say about every picture (size, steps, guidance, a fixed seed), laid over any brain."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from chatdit.agents.instruction import Instruction
 from chatdit.agents.plan import Node, Plan
 from chatdit.tools.types import Problem
 
+SEEDS = 2**63
+
 
 @dataclass(frozen=True)
 class PresetBrain:
@@ -21,6 +23,8 @@ class PresetBrain:
     size: tuple[int, int] | None = None
     steps: int | None = None
     guidance: float | None = None
+    drawn_seeds: frozenset[int] = frozenset()
+    """Seeds of the conversation so far; "try again" takes none of them."""
 
     @property
     def name(self) -> str:
@@ -41,6 +45,8 @@ class PresetBrain:
         self, instruction: Instruction, problems: Sequence[Problem] = (), *, painter: Painter, seed: int = 0
     ) -> Plan:
         """The brain's plan; a step that samples and names no steps or guidance gets the preset ones."""
+        while instruction.new_seed and seed in self.drawn_seeds:
+            seed = (seed + 1) % SEEDS
         plan = self.brain.plan(instruction, problems, painter=painter, seed=seed)
         return plan.model_copy(update={"nodes": tuple(self._preset(node) for node in plan.nodes)})
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from chatdit.agents.brain import PastPicture, PastTurn, Request
 from chatdit.agents.events import Event, NodeFinished, Outcome, Parsed, Planned, Responded, Verified
@@ -23,6 +24,9 @@ from chatdit.tools.artifacts import ArtifactStore
 from chatdit.tools.catalogue import TOOLS
 from chatdit.tools.types import Cancelled
 from chatdit.workshop import Workshop
+
+if TYPE_CHECKING:
+    from chatdit.agents.graph import Conversation
 
 Approve = bool | Callable[[Plan], bool | Plan]
 """The answer to a plan of several steps, or who gives it; a returned plan runs instead."""
@@ -47,11 +51,17 @@ class RecordedTurn:
         self._begun = turn
         self._plan = turn.plan
         self._started = time.monotonic()
+        self._running: Conversation | None = None
 
     @property
     def turn(self) -> Turn:
         """The turn as it is recorded now."""
         return self._store.turn(self._id)
+
+    def cancel(self) -> None:
+        """Stop at the next event, from any thread; whoever iterates `events` gets Cancelled."""
+        if self._running is not None:
+            self._running.cancel()
 
     def events(self, approve: Approve, *, go_on: bool = False, preview: bool = False) -> Iterator[Event]:
         """Run the turn, or `go_on` with it where it broke off. However it ends, that is recorded."""
@@ -70,12 +80,15 @@ class RecordedTurn:
         from chatdit.agents.graph import Conversation
 
         nodes = self._store.root / "nodes"
-        deps = self._workshop.deps(self._artifacts, nodes, size=self._begun.size, preview=preview)
+        request = self._request()
+        seeds = frozenset(picture.seed for picture in request.pictures)
+        deps = self._workshop.deps(self._artifacts, nodes, size=self._begun.size, drawn_seeds=seeds, preview=preview)
         with Conversation(deps, self._folder / "checkpoints.db", f"turn-{self._begun.number}") as conversation:
+            self._running = conversation
             if go_on and conversation.pending != "nothing":
                 events = conversation.continue_interrupted()
             else:
-                events = conversation.start(self._request(), self._begun.seed, auto_approve=approve is True)
+                events = conversation.start(request, self._begun.seed, auto_approve=approve is True)
             waiting = yield from self._noted(events)
             while waiting is not None:
                 waiting = yield from self._noted(conversation.resume(_answer(approve, waiting)))
@@ -83,10 +96,11 @@ class RecordedTurn:
     def _noted(self, events: Iterator[Event]) -> Generator[Event, None, Plan | None]:
         """Pass events on, recorded; returns the plan that waits for approval, if one does."""
         waiting: Plan | None = None
-        for event in events:
-            self._note(event)
-            waiting = event.plan if isinstance(event, Planned) and event.needs_approval else None
-            yield event
+        with closing(cast("Generator[Event]", events)):  # at once, so that no step runs on behind
+            for event in events:
+                self._note(event)
+                waiting = event.plan if isinstance(event, Planned) and event.needs_approval else None
+                yield event
         return waiting
 
     def _note(self, event: Event) -> None:

@@ -57,8 +57,11 @@ class PictureRecorder:
 
     def _keep(self, k: int, answer: PlanOutput, node: Node, event: NodeFinished) -> Picture:
         image = event.output.images[answer.index]
-        recipe = self._recipe(answer, node, event.output)
         number = self._turn.first_picture + k
+        known = self._store.find_picture(self._turn.id, number, image.sha256)
+        if known is not None and known.path.is_file():
+            return known
+        recipe = self._recipe(answer, node, event.output)
         data = png_with_recipe(self._artifacts.open_image(image), recipe, self._level)
         picture = Picture(
             number=number,

@@ -93,8 +93,6 @@ class Turn:
     inputs: tuple[InstructionInput, ...] = ()
     """Pictures that were attached."""
     size: tuple[int, int] | None = None
-    thread: str = ""
-    """Where the graph keeps the state of this turn."""
     first_picture: int = 1
     """Number of the first output; the others follow in order."""
 

@@ -110,6 +110,7 @@ class Session:
         self._artifacts = ArtifactStore(store.root / "blobs")
         self._workshop = workshop or Workshop(settings)
         self._one_turn = threading.Lock()
+        self._running: RecordedTurn | None = None
         self.preview = False
         """Whether progress events carry a small picture, which costs time."""
 
@@ -172,6 +173,11 @@ class Session:
         if not said or said[-1].status not in UNFINISHED:
             return None
         return said[-1] if self._store.head(self.id) in (said[-1].parent, said[-1].id) else None
+
+    def cancel(self) -> None:
+        """Stop the turn that runs on another thread; its `send` raises Cancelled, finished pictures stay."""
+        if self._running is not None:
+            self._running.cancel()
 
     def warm(self) -> None:
         """Load the painter on a thread behind; what goes wrong is raised where the painter is first used."""
@@ -281,6 +287,9 @@ class Session:
         self, text: str, attached: Attached, seed: int | None, size: tuple[int, int] | None, notes: Sequence[str]
     ) -> Turn:
         self._workshop.facts()  # an unknown model is refused before anything is recorded
+        left = self.pending
+        if left is not None and left.status == "running":  # by a process that was killed; now it is given up
+            self._store.settle_turn(left.id, "cancelled", reply="Given up.", warnings=left.warnings, seconds=0)
         if seed is None:
             seed = self._settings.seed
         return self._store.begin_turn(
@@ -296,7 +305,11 @@ class Session:
 
     def _follow(self, turn: Turn, approve: Approve, *, go_on: bool = False) -> Iterator[Event | TurnEnded]:
         run = RecordedTurn(self._store, self._artifacts, self._workshop, self._settings, turn)
-        yield from run.events(approve, go_on=go_on, preview=self.preview)
+        self._running = run
+        try:
+            yield from run.events(approve, go_on=go_on, preview=self.preview)
+        finally:
+            self._running = None
         yield TurnEnded(run.turn)
 
     def _find(self, turn: Turn | int) -> Turn:

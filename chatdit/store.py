@@ -10,39 +10,17 @@ import difflib
 import json
 import secrets
 import sqlite3
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from chatdit.agents.instruction import Instruction, InstructionInput, OutputSpec
 from chatdit.agents.plan import Plan
-from chatdit.no_clobber import disk_error
+from chatdit.database import Database
 from chatdit.provenance import Recipe
 from chatdit.records import Picture, SessionInfo, Turn, TurnStatus
-from chatdit.session_errors import StoreError, UnknownSession
+from chatdit.session_errors import UnknownSession
 from chatdit.tools.types import ImageRef
-
-SCHEMA_VERSION = 1
-SCHEMA = """
-CREATE TABLE session (
-    id TEXT PRIMARY KEY, created REAL NOT NULL, updated REAL NOT NULL,
-    head INTEGER REFERENCES turn(id), redo TEXT NOT NULL DEFAULT '[]', origin INTEGER REFERENCES turn(id));
-CREATE TABLE turn (
-    id INTEGER PRIMARY KEY, session TEXT NOT NULL REFERENCES session(id), number INTEGER NOT NULL,
-    parent INTEGER REFERENCES turn(id), text TEXT NOT NULL, seed INTEGER NOT NULL, size TEXT,
-    inputs TEXT NOT NULL, brain TEXT NOT NULL, painter TEXT NOT NULL, first_picture INTEGER NOT NULL,
-    status TEXT NOT NULL DEFAULT 'running', instruction TEXT, plan TEXT, reply TEXT NOT NULL DEFAULT '',
-    warnings TEXT NOT NULL DEFAULT '[]', seconds REAL NOT NULL DEFAULT 0, UNIQUE (session, number));
-CREATE TABLE picture (
-    id INTEGER PRIMARY KEY, turn INTEGER NOT NULL REFERENCES turn(id), number INTEGER NOT NULL,
-    node TEXT NOT NULL, position INTEGER NOT NULL, tool TEXT NOT NULL, seed INTEGER NOT NULL,
-    sha256 TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL, path TEXT NOT NULL,
-    output TEXT NOT NULL, parents TEXT NOT NULL, steps INTEGER, seconds REAL NOT NULL, cached INTEGER NOT NULL,
-    recipe TEXT NOT NULL, UNIQUE (turn, number, sha256));
-CREATE INDEX picture_of ON picture (sha256);
-"""
 
 
 class SessionStore:
@@ -50,17 +28,7 @@ class SessionStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._lock = threading.RLock()
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise disk_error(error, root / "chatdit.db") from error
-        with self._refusals():
-            self._db = sqlite3.connect(root / "chatdit.db", timeout=20, isolation_level=None, check_same_thread=False)
-            self._db.row_factory = sqlite3.Row
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA foreign_keys = ON")
-            self._prepare()
+        self._db = Database(root / "chatdit.db")
 
     def close(self) -> None:
         """Let go of the database file."""
@@ -72,7 +40,7 @@ class SessionStore:
         """A new session that stands at `origin`, or at nothing; returns its id."""
         now = time.time()
         head = origin.id if origin else None
-        with self._writing() as db:
+        with self._db.writing() as db:
             name = f"{time.strftime('%Y%m%d', time.localtime(now))}-{secrets.token_hex(3)}"
             db.execute(
                 "INSERT INTO session (id, created, updated, head, origin) VALUES (?, ?, ?, ?, ?)",
@@ -82,7 +50,7 @@ class SessionStore:
 
     def find_session(self, name: str) -> str:
         """The id that `name` is, or is the only beginning of. Raises UnknownSession with the nearest ids."""
-        ids = [row["id"] for row in self._rows("SELECT id FROM session ORDER BY updated DESC")]
+        ids = [row["id"] for row in self._db.rows("SELECT id FROM session ORDER BY updated DESC")]
         matches = [name] if name in ids else [known for known in ids if name and known.startswith(name)]
         if len(matches) == 1:
             return matches[0]
@@ -95,7 +63,7 @@ class SessionStore:
 
     def sessions(self) -> list[SessionInfo]:
         """All sessions, the one used last first."""
-        rows = self._rows(
+        rows = self._db.rows(
             """SELECT s.id, s.created, s.updated, o.session AS origin_session, o.number AS origin_number,
                coalesce((SELECT text FROM turn WHERE session = s.id ORDER BY number LIMIT 1), o.text, '') AS title,
                (SELECT count(*) FROM turn WHERE session = s.id) AS turns,
@@ -116,17 +84,17 @@ class SessionStore:
 
     def head(self, session: str) -> int | None:
         """The turn that `session` stands at."""
-        head: int | None = self._rows("SELECT head FROM session WHERE id = ?", session)[0]["head"]
+        head: int | None = self._db.rows("SELECT head FROM session WHERE id = ?", session)[0]["head"]
         return head
 
     def redo_list(self, session: str) -> list[int]:
         """The turns that undo has left, the last one left at the end."""
-        redo: list[int] = json.loads(self._rows("SELECT redo FROM session WHERE id = ?", session)[0]["redo"])
+        redo: list[int] = json.loads(self._db.rows("SELECT redo FROM session WHERE id = ?", session)[0]["redo"])
         return redo
 
     def move_head(self, session: str, head: int | None, redo: Sequence[int] = ()) -> None:
         """Let `session` stand at `head`."""
-        with self._writing() as db:
+        with self._db.writing() as db:
             db.execute(
                 "UPDATE session SET head = ?, redo = ?, updated = ? WHERE id = ?",
                 (head, json.dumps(list(redo)), time.time(), session),
@@ -149,13 +117,13 @@ class SessionStore:
         """Record that something was said at the head of `session`; the head stays until the turn ends."""
         head = self.head(session)
         past = self.lineage(head)
-        here = self._rows(
+        here = self._db.rows(
             """SELECT coalesce(max(t.number), 0) AS turns, coalesce(max(p.number), 0) AS pictures
                FROM turn t LEFT JOIN picture p ON p.turn = t.id WHERE t.session = ?""", session
         )[0]  # fmt: skip
         number = max([here["turns"], *(turn.number for turn in past)]) + 1
         first = max([here["pictures"], *(picture.number for turn in past for picture in turn.images)]) + 1
-        with self._writing() as db:
+        with self._db.writing() as db:
             cursor = db.execute(
                 """INSERT INTO turn (session, number, parent, text, seed, size, inputs, warnings, brain, painter,
                    first_picture) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
@@ -169,15 +137,15 @@ class SessionStore:
 
     def record_instruction(self, turn: int, instruction: Instruction) -> None:
         """What the words of a turn were understood as."""
-        self._update(turn, instruction=instruction.model_dump_json(round_trip=True))
+        self._set(turn, instruction=instruction.model_dump_json(round_trip=True))
 
     def record_plan(self, turn: int, plan: Plan) -> None:
         """The plan that runs, or did run."""
-        self._update(turn, plan=plan.model_dump_json(by_alias=True))
+        self._set(turn, plan=plan.model_dump_json(by_alias=True))
 
     def reopen_turn(self, turn: int) -> None:
         """A turn that broke off runs again."""
-        self._update(turn, status="running")
+        self._set(turn, status="running")
 
     def settle_turn(
         self, turn: int, status: TurnStatus, *, reply: str, warnings: Sequence[str], seconds: float
@@ -187,7 +155,7 @@ class SessionStore:
         A turn that said or drew something joins the conversation: the head moves to it.
         """
         drew = bool(self._pictures(turn))
-        with self._writing() as db:
+        with self._db.writing() as db:
             db.execute(
                 "UPDATE turn SET status = ?, reply = ?, warnings = ?, seconds = seconds + ? WHERE id = ?",
                 (status, reply, json.dumps(list(warnings)), seconds, turn),
@@ -201,11 +169,13 @@ class SessionStore:
 
     def turn(self, turn: int) -> Turn:
         """The turn with this key."""
-        return self._turn(self._rows("SELECT * FROM turn WHERE id = ?", turn)[0])
+        return self._turn(self._db.rows("SELECT * FROM turn WHERE id = ?", turn)[0])
 
     def turns(self, session: str) -> list[Turn]:
         """Everything said in `session`, undone and unfinished turns too, in order."""
-        return [self._turn(row) for row in self._rows("SELECT * FROM turn WHERE session = ? ORDER BY number", session)]
+        return [
+            self._turn(row) for row in self._db.rows("SELECT * FROM turn WHERE session = ? ORDER BY number", session)
+        ]
 
     def lineage(self, head: int | None) -> list[Turn]:
         """The line of conversation that ends at `head`, oldest first, across branches."""
@@ -220,7 +190,7 @@ class SessionStore:
     def add_picture(self, turn: int, picture: Picture, recipe: Recipe) -> None:
         """Record a finished picture; one with the same number and pixels is already there and stays."""
         path = picture.path.absolute()
-        with self._writing() as db:
+        with self._db.writing() as db:
             db.execute(
                 """INSERT OR IGNORE INTO picture (turn, number, node, position, tool, seed, sha256, width, height, path,
                    output, parents, steps, seconds, cached, recipe)
@@ -232,14 +202,24 @@ class SessionStore:
                  picture.seconds, picture.cached, recipe.model_dump_json()),
             )  # fmt: skip
 
+    def find_picture(self, turn: int, number: int, sha256: str) -> Picture | None:
+        """The picture with this number and these pixels, if it was recorded before."""
+        rows = self._db.rows("SELECT * FROM picture WHERE turn = ? AND number = ? AND sha256 = ?", turn, number, sha256)
+        return self._picture(rows[0]) if rows else None
+
     def recipe_of(self, sha256: str) -> Recipe | None:
         """How the pixels with this hash were first made, if they were made here."""
-        rows = self._rows("SELECT recipe FROM picture WHERE sha256 = ? ORDER BY id LIMIT 1", sha256)
+        rows = self._db.rows("SELECT recipe FROM picture WHERE sha256 = ? ORDER BY id LIMIT 1", sha256)
         return Recipe.model_validate_json(rows[0]["recipe"]) if rows else None
+
+    def _set(self, turn: int, **columns: str) -> None:
+        names = ", ".join(f"{name} = ?" for name in columns)
+        with self._db.writing() as db:
+            db.execute(f"UPDATE turn SET {names} WHERE id = ?", (*columns.values(), turn))
 
     def _pictures(self, turn: int) -> tuple[Picture, ...]:
         """The newest picture of each number: a repair leaves the earlier one in the table and on the disk."""
-        rows = self._rows("SELECT * FROM picture WHERE turn = ? ORDER BY number, id", turn)
+        rows = self._db.rows("SELECT * FROM picture WHERE turn = ? ORDER BY number, id", turn)
         newest = {row["number"]: row for row in rows}
         return tuple(self._picture(row) for row in newest.values())
 
@@ -281,60 +261,3 @@ class SessionStore:
             size=tuple(json.loads(size)) if size else None,
             first_picture=row["first_picture"],
         )
-
-    # --- the database ---
-
-    def _prepare(self) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise StoreError(
-                f"{str(self.root / 'chatdit.db')!r} has layout {version}, this chatdit knows {SCHEMA_VERSION}: "
-                "update chatdit, or set CHATDIT_HOME to another folder"
-            )
-        if version == 0:
-            self._db.execute("BEGIN IMMEDIATE")
-            if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:  # another process may have been faster
-                for statement in SCHEMA.split(";"):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            self._db.execute("COMMIT")
-
-    def _rows(self, query: str, *values: str | int) -> list[sqlite3.Row]:
-        with self._refusals(), self._lock:
-            return self._db.execute(query, values).fetchall()
-
-    def _update(self, turn: int, **columns: str | float) -> None:
-        names = ", ".join(f"{name} = ?" for name in columns)
-        with self._writing() as db:
-            db.execute(f"UPDATE turn SET {names} WHERE id = ?", (*columns.values(), turn))
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._refusals(), self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _refusals(self) -> Iterator[None]:
-        """Every refusal of the database as one line with a remedy."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise StoreError(_refusal(error, self.root / "chatdit.db")) from error
-
-
-def _refusal(error: sqlite3.Error, path: Path) -> str:
-    words = str(error)
-    if error.__class__ is sqlite3.OperationalError and "full" in words:
-        return f"the disk is full at {str(path.parent)!r}; free some space and go on, nothing finished is lost"
-    if "locked" in words:
-        return f"{str(path)!r} is locked by another process for 20 s: end that process, then go on"
-    if "not a database" in words or "malformed" in words:
-        return f"{str(path)!r} is damaged ({words}): restore it from a copy, or move it away to start afresh"
-    return f"{str(path)!r} cannot be used ({words}): expected a readable, writable SQLite file; check its permissions"

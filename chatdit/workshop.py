@@ -54,14 +54,21 @@ class Workshop:
         self.painter.warm(also=_import_graph)
 
     def deps(
-        self, artifacts: ArtifactStore, nodes: Path, *, size: tuple[int, int] | None = None, preview: bool = False
+        self,
+        artifacts: ArtifactStore,
+        nodes: Path,
+        *,
+        size: tuple[int, int] | None = None,
+        drawn_seeds: frozenset[int] = frozenset(),
+        preview: bool = False,
     ) -> Deps:
         """Everything a turn works with; `nodes` is the folder of finished steps, `size` that of each picture."""
         from chatdit.agents.graph import Deps
         from chatdit.agents.node_cache import NodeCache
 
+        steps, guidance = self.settings.steps, self.settings.guidance
         return Deps(
-            brain=PresetBrain(self.brain, size=size, steps=self.settings.steps, guidance=self.settings.guidance),
+            brain=PresetBrain(self.brain, size, steps, guidance, drawn_seeds),
             tools=TOOLS,
             context=self.run_context(artifacts, preview=preview),
             cache=NodeCache(nodes, self.painter.weights_hash),
