@@ -129,9 +129,7 @@ def _device(name: str) -> torch.device:
     except RuntimeError as error:
         raise ToolError(f"device is {name!r}; expected auto, cpu, cuda or cuda:N") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ToolError(
-            f"device is {name!r}; this machine has {torch.cuda.device_count()} CUDA devices: use auto or cpu"
-        )
+        raise ToolError(f"device is {name!r}; there are {torch.cuda.device_count()} CUDA devices: use auto or cpu")
     return device
 
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 def to_precision(transformer: FluxTransformer2DModel, device: torch.device, dtype: torch.dtype) -> None:
     """Moves the model to `device` and `dtype`; its `time_text_embed` stays float32."""
-    nn.Module.to(transformer, device, dtype)
+    for name, part in transformer.named_children():
+        part.to(device, torch.float32 if name == "time_text_embed" else dtype)
     if dtype == torch.float32:
         return
     width = int(transformer.config["pooled_projection_dim"])
@@ -33,7 +34,6 @@ def to_precision(transformer: FluxTransformer2DModel, device: torch.device, dtyp
     def after(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
         return output.to(dtype)
 
-    transformer.time_text_embed.float()
     transformer.time_text_embed.register_forward_pre_hook(before)
     transformer.time_text_embed.register_forward_hook(after)
 
