@@ -29,8 +29,8 @@ def ask(plan: Plan, console: Console, answer: Answer, edit: Edit) -> bool | Plan
     No answer at all (end of input) is a no. Ctrl-C at the question goes through to the caller.
     """
     edited = plan
+    console.print(plan_table(plan))
     while True:
-        console.print(plan_table(edited))
         try:
             word = answer(QUESTION).strip().lower()
         except EOFError:
@@ -41,6 +41,7 @@ def ask(plan: Plan, console: Console, answer: Answer, edit: Edit) -> bool | Plan
             return False
         if word in ("e", "edit"):
             edited = _edited(edited, console, edit)
+            console.print(plan_table(edited))
         else:
             console.print(error(f"{word[:40]!r} is no answer here: expected y, e or n"))
 

@@ -26,21 +26,24 @@ class TypedLine:
     """Paths that were clearly meant as pictures and are not there."""
 
 
-def take_attachments(line: str, folder: Path) -> TypedLine:
+def take_attachments(line: str, folder: Path, already: int = 0) -> TypedLine:
     """Take picture paths out of a typed line; relative ones are looked for in `folder`.
 
     A word is a picture when it starts with `@`, or looks like a path, or ends like a picture file,
-    and the file exists. Everything else stays in the text as it was.
+    and the file exists. One with words on both sides leaves its name behind, `image 1` when
+    `already` no other picture is attached. Everything else stays in the text as it was.
     """
     pictures: list[Path] = []
     missing: list[str] = []
+    line = line.strip()
 
     def take(match: re.Match[str]) -> str:
         word = match["single"] or match["double"] or _unescape(match["bare"])
         found = _existing(word, folder) or _existing(word.rstrip(_TRAILING), folder)
         if found and _meant(match["at"], word.rstrip(_TRAILING)):
             pictures.append(found)
-            return ""
+            inside = match.start() > 0 and match.end() < len(line)
+            return f"image {already + len(pictures)}{_tail(word)}" if inside else ""
         if not found and _looks_like_lost_picture(match["at"], word.rstrip(_TRAILING)):
             missing.append(word)
         return match[0]
@@ -55,6 +58,11 @@ def is_command(line: str, folder: Path) -> bool:
     """Whether a line is a slash command and not a dragged `/home/me/picture.png`."""
     first = line.split(maxsplit=1)[0] if line.strip() else ""
     return re.fullmatch(r"/[A-Za-z][A-Za-z-]*", first) is not None and not (folder / first).is_file()
+
+
+def _tail(word: str) -> str:
+    """Punctuation after a path, which belongs to the sentence."""
+    return word[len(word.rstrip(_TRAILING)) :]
 
 
 def _meant(at: str, word: str) -> bool:

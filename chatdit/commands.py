@@ -186,7 +186,7 @@ def _export(repl: Repl, argument: str) -> None:
 def _model(repl: Repl, argument: str) -> None:
     if argument:
         _change(repl, "model", argument)
-        repl.session.warm()
+        repl.warm()
     repl.say(repl.session.status)
 
 
@@ -212,6 +212,8 @@ def _value(repl: Repl, name: str) -> object:
     value: object = repl.session.settings
     for part in name.split("."):
         value = getattr(value, part)
+    if value is None:
+        return "not set"
     return f"{value[0]}x{value[1]}" if name == "size" and isinstance(value, tuple) else value
 
 

@@ -78,11 +78,11 @@ def show_plan(words: Sequence[str] | None, images: Sequence[Path], flags: Flags,
         return OK
     console = Console()
     for output in seen.instruction.outputs:
-        console.print(f"{output.id}: {output.description}", markup=False, highlight=False)
+        console.print(f"{output.id}: {output.description}", markup=False, highlight=False, soft_wrap=True)
     if seen.plan.nodes:
         console.print(plan_table(seen.plan))
     if seen.instruction.questions:
-        console.print(questions(seen.instruction.questions))
+        console.print(questions(seen.instruction.questions), soft_wrap=True)
     return OK
 
 

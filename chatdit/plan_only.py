@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from chatdit.tools.types import Problem
 
 ATTEMPTS = 3
-OUTPUT_KEYS = {"id", "description", "subjects", "background", "style", "references"}
+OUTPUT_KEYS = ("id", "description", "subjects", "background", "style", "references")
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,15 @@ class Outline:
     def as_json(self) -> dict[str, object]:
         """The shape of `chatdit plan --json`."""
         inputs = [entry.model_dump(mode="json") for entry in self.instruction.inputs]
-        outputs = [output.model_dump(mode="json", include=OUTPUT_KEYS) for output in self.instruction.outputs]
+        outputs = [{key: full[key] for key in OUTPUT_KEYS} for full in self._outputs()]
         return {
             "instruction": {"inputs": inputs, "outputs": outputs},
             "plan": self.plan.model_dump(mode="json", by_alias=True, include={"nodes", "outputs"}),
             "questions": list(self.instruction.questions),
         }
+
+    def _outputs(self) -> list[dict[str, object]]:
+        return [output.model_dump(mode="json") for output in self.instruction.outputs]
 
 
 def outline(text: str, images: Sequence[Path], settings: Settings) -> Outline:

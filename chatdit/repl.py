@@ -9,8 +9,10 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -22,6 +24,7 @@ from chatdit.attachments import is_command, take_attachments
 from chatdit.commands import run_command
 from chatdit.exit_codes import FAILURE, OK, UsageError, exit_code, one_line
 from chatdit.lines import LineSource, PlainLines
+from chatdit.painter_label import painter_label
 from chatdit.render import DrawingView, error, plan_table
 from chatdit.terminal_image import Protocol, choose_protocol
 from chatdit.turn_view import report, watch
@@ -57,6 +60,7 @@ class Repl:
         self.attached: list[Path | Picture] = []
         self.leaving = False
         self._sent: Message | None = None
+        self._labels: dict[str, str] = {}
         self._failed = False
         self._interrupted_at = float("-inf")
         self._lines: LineSource = PlainLines(sys.stdin)
@@ -102,15 +106,16 @@ class Repl:
             if exit_code(fault) is None:
                 raise
             self._failed = True
-            self.console.print(error(one_line(fault)))
+            self.console.print(error(one_line(fault)), soft_wrap=True)
 
     def say(self, text: str) -> None:
         """A line from the program itself."""
         self.console.print(Text(text, style="dim"), soft_wrap=True)
 
     def warm(self) -> None:
-        """Load the painter behind the prompt."""
+        """Load the painter behind the prompt, and read how large it is."""
         self.session.warm()
+        Thread(target=self._read_label, args=(self.session.settings.model,), daemon=True).start()
 
     def attach(self, picture: Path | Picture) -> None:
         """Let `picture` go with the next message."""
@@ -141,6 +146,7 @@ class Repl:
     def status(self) -> str:
         """The status line: brain, painter, session, and what waits for the next message."""
         brain, _, painter = self.session.status.partition(" · ")
+        painter = self._labels.get(self.session.settings.model, painter)
         parts = [f"{brain} parser" if brain == "offline" else brain, painter, f"session {self.session.id}"]
         if self.session.settings.seed is not None:
             parts.append(f"seed {self.session.settings.seed}")
@@ -148,8 +154,14 @@ class Repl:
             parts.append(f"{len(self.attached)} attached")
         return " · ".join(parts)
 
+    def _read_label(self, model: str) -> None:
+        with suppress(Exception):  # a painter that cannot be loaded is reported where it is first used
+            from chatdit.tools.dit.folders import find_folder
+
+            self._labels[model] = painter_label(self.session.status.partition(" · ")[2], find_folder(model))
+
     def _message(self, line: str) -> None:
-        typed = take_attachments(line, self.folder)
+        typed = take_attachments(line, self.folder, len(self.attached))
         if typed.missing:
             raise UsageError(f"there is no picture at {typed.missing[0][:200]!r}: check the path; nothing was sent")
         for path in typed.pictures:

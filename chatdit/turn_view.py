@@ -58,11 +58,11 @@ def report(turn: Turn, console: Console, notes: Console, protocol: Protocol) -> 
     """What came of a turn: pictures and their lines on `console`, everything else on `notes`."""
     show_pictures(turn.images, console, protocol)
     if turn.status == "asked":
-        notes.print(questions(turn.questions or (turn.reply,)))
+        notes.print(questions(turn.questions or (turn.reply,)), soft_wrap=True)
     elif not turn.images and turn.reply:
-        notes.print(turn.reply, markup=False)
+        notes.print(turn.reply, markup=False, highlight=False, soft_wrap=True)
     for warning in turn.warnings:
-        notes.print(notice(warning))
+        notes.print(notice(warning), soft_wrap=True)
 
 
 def show_pictures(pictures: Sequence[Picture], console: Console, protocol: Protocol) -> None:

@@ -25,10 +25,16 @@ def folder(tmp_path: Path) -> Path:
         ('"{d}/my pic.png" "{d}/cat.png"', "", ["my pic.png", "cat.png"]),
         (r"{d}/my\ pic.png on the beach", "on the beach", ["my pic.png"]),
         ("file://{d}/my%20pic.png", "", ["my pic.png"]),
-        ("put @cat.png on the moon", "put on the moon", ["cat.png"]),
-        ("put @cat.png, and a dog", "put and a dog", ["cat.png"]),
-        ("put @'my pic.png' on the moon", "put on the moon", ["my pic.png"]),
-        ("make cat.png red", "make red", ["cat.png"]),
+        ("put @cat.png on the moon", "put image 1 on the moon", ["cat.png"]),
+        ("put @cat.png, and a dog", "put image 1, and a dog", ["cat.png"]),
+        ("@cat.png on the moon", "on the moon", ["cat.png"]),
+        ("make it blue @cat.png", "make it blue", ["cat.png"]),
+        (
+            "put @'my pic.png' beside @cat.png on the moon",
+            "put image 1 beside image 2 on the moon",
+            ["my pic.png", "cat.png"],
+        ),
+        ("make cat.png red", "make image 1 red", ["cat.png"]),
         ("{d}/photo.JPG", "", ["photo.JPG"]),
         ("{d}/notes", "", ["notes"]),
         ("take notes of the cat's hat", "take notes of the cat's hat", []),
@@ -47,6 +53,10 @@ def test_a_lost_picture_is_reported_and_stays_in_the_text(folder: Path, line: st
     typed = take_attachments(line, folder)
     assert typed.missing and typed.missing[0].endswith("dog.png")
     assert typed.text == line
+
+
+def test_names_go_on_from_the_pictures_attached_before(folder: Path) -> None:
+    assert take_attachments("put @cat.png on the moon", folder, already=2).text == "put image 3 on the moon"
 
 
 def test_a_word_that_is_no_path_at_all_is_harmless(folder: Path) -> None:

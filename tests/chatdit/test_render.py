@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from chatdit.agents.instruction import OutputSpec
 from chatdit.agents.plan import Node, Plan, PlanOutput
-from chatdit.render import DrawingView, Result, notice, plan_table, questions, result_line
-from chatdit.tools.types import Progress
+from chatdit.records import Picture
+from chatdit.render import DrawingView, notice, plan_table, questions, result_line
+from chatdit.tools.types import ImageRef, Progress
 
 
 def _console(terminal: bool = False, width: int = 120) -> tuple[Console, io.StringIO]:
@@ -20,16 +22,33 @@ def _console(terminal: bool = False, width: int = 120) -> tuple[Console, io.Stri
                    _environ={}), file  # fmt: skip
 
 
+def _picture(steps: int | None, seconds: float, cached: bool = False) -> Picture:
+    return Picture(
+        number=7,
+        path=Path("/x/a.png"),
+        image=ImageRef(sha256="0" * 64, width=8, height=8),
+        tool="generate",
+        seed=41283,
+        node="draw_1",
+        index=0,
+        output=OutputSpec(id="output_1", description="a cat"),
+        steps=steps,
+        seconds=seconds,
+        cached=cached,
+    )
+
+
 @pytest.mark.parametrize(
-    ("steps", "seconds", "expected"),
+    ("picture", "expected"),
     [
-        (8, 3.21, "#7 · generate · seed 41283 · 8 steps · 3.2 s · /x/a.png"),
-        (1, 0.04, "#7 · generate · seed 41283 · 1 step · 0.0 s · /x/a.png"),
-        (None, None, "#7 · generate · seed 41283 · /x/a.png"),
+        (_picture(8, 3.21), "#7 · generate · seed 41283 · 8 steps · 3.2 s · /x/a.png"),
+        (_picture(1, 0.04), "#7 · generate · seed 41283 · 1 step · 0.0 s · /x/a.png"),
+        (_picture(None, 3.21), "#7 · generate · seed 41283 · 3.2 s · /x/a.png"),
+        (_picture(8, 3.21, cached=True), "#7 · generate · seed 41283 · 8 steps · drawn before · /x/a.png"),
     ],
 )
-def test_the_result_line(steps: int | None, seconds: float | None, expected: str) -> None:
-    assert result_line(Result(7, "generate", 41283, steps, seconds, Path("/x/a.png"))).plain == expected
+def test_the_result_line(picture: Picture, expected: str) -> None:
+    assert result_line(picture).plain == expected
 
 
 def test_the_plan_table_shows_captions_inputs_and_outputs() -> None:

@@ -54,7 +54,13 @@ def test_the_protocol_follows_the_environment(
 
 @pytest.mark.parametrize(
     ("size", "cells"),
-    [((256, 256), (40, 20)), ((512, 256), (40, 10)), ((256, 512), (20, 20)), ((4000, 1), (40, 1)), ((1, 4000), (1, 20))],
+    [
+        ((256, 256), (40, 20)),
+        ((512, 256), (40, 10)),
+        ((256, 512), (20, 20)),
+        ((4000, 1), (40, 1)),
+        ((1, 4000), (1, 20)),
+    ],
 )
 def test_cells_keep_the_aspect(size: tuple[int, int], cells: tuple[int, int]) -> None:
     assert fit_cells(size, 40, 20) == cells
@@ -76,7 +82,9 @@ def test_half_blocks_carry_both_pixels_of_a_cell() -> None:
 
 
 def test_half_blocks_stay_inside_a_narrow_terminal() -> None:
-    lines = re.sub(r"\x1b\[[0-9;]*m", "", _printed(TerminalImage(Image.new("RGB", (64, 64)), "blocks", 200, 200))).split("\n")
+    lines = re.sub(
+        r"\x1b\[[0-9;]*m", "", _printed(TerminalImage(Image.new("RGB", (64, 64)), "blocks", 200, 200))
+    ).split("\n")
     assert {len(line) for line in lines if line} == {30}
     assert len([line for line in lines if line]) == 15
 
