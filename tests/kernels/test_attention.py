@@ -68,7 +68,7 @@ def test_gradients_agree_with_the_reference(shape: tuple[int, int, int, int, int
 
 def test_without_a_plan_the_call_is_torchs_own() -> None:
     q, k, v = tensors((2, 9, 9, 2, 16))
-    own = F.scaled_dot_product_attention(*(x.transpose(1, 2) for x in (q, k, v))).transpose(1, 2)
+    own = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)).transpose(1, 2)
     assert torch.equal(attention(q, k, v), own)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,8 @@ from chatdit.tools.dit.text_encoder import PhraseTokenizer, PocketTextEncoder, p
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.autoencoders.vae import DecoderOutput
+    from diffusers.models.modeling_outputs import AutoencoderKLOutput
     from transformers import CLIPTextModel, PreTrainedTokenizerBase, T5EncoderModel
 
 
@@ -86,12 +88,12 @@ class KLImageCodec:
         self.shift = float(vae.config["shift_factor"] or 0.0)
 
     def encode(self, pictures: Tensor) -> Tensor:
-        mean: Tensor = self.vae.encode(self._fitted(pictures)).latent_dist.mode()
+        mean: Tensor = cast("AutoencoderKLOutput", self.vae.encode(self._fitted(pictures))).latent_dist.mode()
         return (mean.float() - self.shift) * self.scale
 
     def decode(self, latents: Tensor) -> Tensor:
-        decoded: Tensor = self.vae.decode(self._fitted(latents / self.scale + self.shift)).sample
-        return decoded.float()
+        cells = cast("torch.FloatTensor", self._fitted(latents / self.scale + self.shift))
+        return cast("DecoderOutput", self.vae.decode(cells)).sample.float()
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         nn.Module.to(self.vae, device, dtype)

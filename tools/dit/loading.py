@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
@@ -125,7 +125,7 @@ def save_pocket_folder(
 def _load_pocket(folder: Path, index: Mapping[str, object], name: str) -> LoadedModel:
     config = read_json(folder / "transformer" / "config.json")
     with torch.device("meta"):
-        transformer = FluxTransformer2DModel.from_config(config)
+        transformer = cast(FluxTransformer2DModel, FluxTransformer2DModel.from_config(config))
         autoencoder = PocketAutoencoder(_config(AutoencoderConfig, folder / "vae"))
         encoder = PocketTextEncoder(_config(TextEncoderConfig, folder / "text_encoder"))
     images = PocketImageCodec(_filled(autoencoder, folder / "vae" / WEIGHTS))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
+from torch import Tensor
 
 from chatdit.tools.types import ToolError
 
@@ -24,14 +26,14 @@ def noise_levels(config: Mapping[str, object], steps: int, tokens: int, shift: f
     if name != FlowMatchEulerDiscreteScheduler.__name__ or config.get("stochastic_sampling"):
         raise ToolError(f"the model's scheduler is {name}; only a deterministic FlowMatchEulerDiscreteScheduler works")
     # a scheduler keeps the state of a call, so every call makes its own
-    scheduler = FlowMatchEulerDiscreteScheduler.from_config(dict(config))
+    scheduler = cast(FlowMatchEulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler.from_config(dict(config)))
     sigmas = np.linspace(1.0, 1 / steps, steps).tolist()
     if scheduler.config["use_dynamic_shifting"]:
         scheduler.set_timesteps(sigmas=sigmas, mu=_mu(scheduler, tokens) if shift is None else math.log(shift))
     else:
         scheduler.set_shift(scheduler.shift if shift is None else shift)
         scheduler.set_timesteps(sigmas=sigmas)
-    return [float(s) for s in scheduler.sigmas]
+    return [float(s) for s in cast(Tensor, scheduler.sigmas)]
 
 
 def _mu(scheduler: FlowMatchEulerDiscreteScheduler, tokens: int) -> float:

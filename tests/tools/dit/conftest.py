@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -92,7 +93,7 @@ def _save_flux(folder: Path, distilled: bool) -> None:
         eos_token_id=1,
     )
     t5 = T5Config(vocab_size=len(pieces), d_model=32, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
-    vae = AutoencoderKL.from_config(
+    vae: Any = AutoencoderKL.from_config(
         {
             "block_out_channels": (8, 8),
             "down_block_types": ("DownEncoderBlock2D",) * 2,
@@ -105,10 +106,10 @@ def _save_flux(folder: Path, distilled: bool) -> None:
             "use_post_quant_conv": False,
         }
     )
-    scheduler = FlowMatchEulerDiscreteScheduler.from_config(
+    scheduler: Any = FlowMatchEulerDiscreteScheduler.from_config(
         {"use_dynamic_shifting": distilled, "shift": 3.0 if distilled else 1.0}
     )
-    pipeline = FluxPipeline(  # type: ignore[no-untyped-call]
+    pipeline = FluxPipeline(
         scheduler=scheduler,
         vae=vae,
         text_encoder=CLIPTextModel(clip),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -14,7 +15,7 @@ from chatdit.tools.dit.model import DiT
 
 
 def test_kl_latents_are_shifted_and_scaled_as_flux_does(flux_folder: Callable[[bool], Path]) -> None:
-    vae = AutoencoderKL.from_pretrained(str(flux_folder(False)), subfolder="vae", low_cpu_mem_usage=False)
+    vae: Any = AutoencoderKL.from_pretrained(str(flux_folder(False)), subfolder="vae", low_cpu_mem_usage=False)
     codec = KLImageCodec(vae)
     assert (codec.downscale, codec.latent_channels) == (2, 4)
     pictures = torch.rand(2, 3, 16, 24) * 2 - 1
@@ -27,7 +28,7 @@ def test_kl_latents_are_shifted_and_scaled_as_flux_does(flux_folder: Callable[[b
 def test_flux_captions_are_encoded_as_its_pipeline_does(flux_folder: Callable[[bool], Path]) -> None:
     folder = flux_folder(False)
     dit = DiT.load(folder, device="cpu")
-    pipeline = FluxPipeline.from_pretrained(str(folder), low_cpu_mem_usage=False)
+    pipeline: Any = FluxPipeline.from_pretrained(str(folder), low_cpu_mem_usage=False)
     captions = ["a cat", "b" * 400]
     with torch.no_grad():
         sequences, pooled, _ = pipeline.encode_prompt(captions, max_sequence_length=256)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from diffusers.pipelines.flux.pipeline_flux import FluxPipeline
@@ -10,12 +12,13 @@ from chatdit.tools.dit.packing import Grid, check_known, known_elements, pack, p
 from chatdit.tools.dit.rows import Segment
 from chatdit.tools.types import ToolError
 
+FLUX_PIPELINE: Any = FluxPipeline
 POCKET, FLUX = Grid(8, 4, 16), Grid(8, 2, 16)
 
 
 def test_pack_2_is_the_order_of_flux() -> None:
     latent = torch.randn(16, 6, 10)
-    theirs = FluxPipeline._pack_latents(latent[None], 1, 16, 6, 10)[0]
+    theirs = FLUX_PIPELINE._pack_latents(latent[None], 1, 16, 6, 10)[0]
     assert torch.equal(pack(latent, 2), theirs)
 
 
@@ -39,7 +42,7 @@ def test_ids_are_panel_row_column_with_the_origin_added() -> None:
 
 
 def test_one_segment_has_the_ids_of_flux() -> None:
-    theirs = FluxPipeline._prepare_latent_image_ids(1, 3, 4, torch.device("cpu"), torch.float32)
+    theirs = FLUX_PIPELINE._prepare_latent_image_ids(1, 3, 4, torch.device("cpu"), torch.float32)
     assert torch.equal(position_ids([Segment(64, 48)], FLUX), theirs)
 
 

@@ -47,7 +47,7 @@ class Inputs:
 @pytest.fixture(scope="module")
 def stock() -> FluxTransformer2DModel:
     torch.manual_seed(0)
-    return FluxTransformer2DModel(
+    made: FluxTransformer2DModel = FluxTransformer2DModel(
         in_channels=16,
         num_layers=2,
         num_single_layers=2,
@@ -56,7 +56,9 @@ def stock() -> FluxTransformer2DModel:
         joint_attention_dim=24,
         pooled_projection_dim=24,
         axes_dims_rope=(4, 6, 6),
-    ).eval()
+    )
+    made.eval()
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -222,11 +224,12 @@ def test_text_padding_is_invisible(model: FluxTransformer2DModel, inputs: Inputs
 
 def test_two_passes_read_their_own_source(model: FluxTransformer2DModel, inputs: Inputs) -> None:
     """With the batch repeated for guidance, row 0 of a pass reads row 1 of the same pass."""
+    again = replace(inputs, text=inputs.text.flip(0))
     twice = Inputs(
-        *(
-            torch.cat([x[:2], x[:2].flip(0) if x is inputs.text else x[:2]])
-            for x in (inputs.hidden, inputs.text, inputs.pooled, inputs.t)
-        ),
+        torch.cat([inputs.hidden[:2], again.hidden[:2]]),
+        torch.cat([inputs.text[:2], again.text[:2]]),
+        torch.cat([inputs.pooled[:2], again.pooled[:2]]),
+        torch.cat([inputs.t[:2], again.t[:2]]),
         inputs.ids,
     )
     plan = AttentionPlan((KVOp("concat", 1, 0),))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +16,21 @@ from torch import Tensor
 
 from chatdit.tools.dit.attention_plan import AttentionPlan, KVOp, LogitBias, Scope, Selection
 from chatdit.tools.dit.model import DiT, Row, SamplingOptions, Segment
+from chatdit.tools.dit.rows import Given
 from chatdit.tools.types import Cancelled, Progress, ToolError
 
+MODES: tuple[Given, ...] = ("clean", "noised")
 LONG = "cat dog beach moon on left large red fox " * 2
-CLOSE = {"atol": 2e-5, "rtol": 0.0}
+
+
+def assert_close(one: Tensor, other: Tensor) -> None:
+    torch.testing.assert_close(one, other, atol=2e-5, rtol=0)
+
+
+def as_given(segment: Segment) -> Tensor:
+    """The known pixels of a segment in [0, 1]."""
+    assert segment.known is not None
+    return segment.known / 2 + 0.5
 
 
 def row(caption: str = "a cat", seed: int = 1, width: int = 64, height: int = 64, **changes: object) -> Row:
@@ -53,7 +65,7 @@ def test_flux_draws_what_its_pipeline_draws(distilled: bool, flux_folder: Callab
     dit = DiT.load(folder, device="cpu")
     guidance = 3.5 if distilled else 1.0
     ours = picture(dit, row("a cat", 3, 32, 48), steps=3, guidance=guidance)
-    pipeline = FluxPipeline.from_pretrained(str(folder), low_cpu_mem_usage=False)
+    pipeline: Any = FluxPipeline.from_pretrained(str(folder), low_cpu_mem_usage=False)
     pipeline.set_progress_bar_config(disable=True)
     theirs = pipeline(
         "a cat",
@@ -65,7 +77,7 @@ def test_flux_draws_what_its_pipeline_draws(distilled: bool, flux_folder: Callab
         generator=torch.Generator().manual_seed(3),
         output_type="pt",
     ).images[0]
-    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
+    assert_close(ours, theirs)
 
 
 def test_pictures_are_float32_in_0_to_1_in_the_order_of_the_segments(pocket: DiT) -> None:
@@ -97,7 +109,7 @@ def test_company_does_not_change_a_row(pocket: DiT) -> None:
     rows = [row(seed=1), row(LONG, seed=2), row("a fox", 3, 128, 32), row("a fox", 4, 96, 96), placed]
     together = pocket.sample(rows)
     for one, result in zip(rows, together, strict=True):
-        torch.testing.assert_close(result.images[0], picture(pocket, one), **CLOSE)
+        assert_close(result.images[0], picture(pocket, one))
 
 
 def test_rows_of_one_size_share_forwards_and_others_do_not(pocket: DiT) -> None:
@@ -133,7 +145,7 @@ def test_guidance_of_one_skips_the_second_pass(pocket: DiT) -> None:
 def test_guidance_extrapolates_from_the_negative_caption(pocket: DiT) -> None:
     """The negative caption equal to the caption leaves nothing to extrapolate."""
     plain = picture(pocket, row(), guidance=1.0)
-    torch.testing.assert_close(picture(pocket, row(negative="a cat"), guidance=5.0), plain, **CLOSE)
+    assert_close(picture(pocket, row(negative="a cat"), guidance=5.0), plain)
     assert (picture(pocket, row(), guidance=5.0) - plain).abs().max() > 1e-3
 
 
@@ -148,9 +160,9 @@ def test_a_distilled_model_is_told_its_guidance(flux_folder: Callable[[bool], Pa
 
 def test_known_segments_come_back_as_given(pocket: DiT) -> None:
     segments = (given(0.1), Segment(64, 64, panel=1))
-    for mode in ("clean", "noised"):
-        kept, drawn = pocket.sample([row(segments=segments)], sampling=SamplingOptions(given=mode))[0].images  # type: ignore[arg-type]
-        assert torch.equal(kept, segments[0].known / 2 + 0.5)  # type: ignore[operator]
+    for mode in MODES:
+        kept, drawn = pocket.sample([row(segments=segments)], sampling=SamplingOptions(given=mode))[0].images
+        assert torch.equal(kept, as_given(segments[0]))
         assert not torch.equal(drawn, picture(pocket, row()))
 
 
@@ -161,17 +173,18 @@ def test_known_pixels_of_a_mask_come_back_as_given_and_guide_the_rest(pocket: Di
     for shade in (0.4, -0.4):
         segment = given(shade, known_mask=mask)
         result = picture(pocket, row(segments=(segment,)))
-        assert torch.equal(result[:, mask], (segment.known / 2 + 0.5)[:, mask])  # type: ignore[operator]
+        assert torch.equal(result[:, mask], as_given(segment)[:, mask])
         results.append(result)
     assert not torch.equal(results[0][:, ~mask], results[1][:, ~mask])
 
 
 def test_clean_feeds_the_same_tokens_at_every_step_and_noised_follows_the_level(pocket: DiT) -> None:
     segments = (given(0.1), Segment(64, 64, panel=1))
-    fed = {}
-    for mode in ("clean", "noised"):
+    fed: dict[str, list[Tensor]] = {}
+    levels: list[float] = []
+    for mode in MODES:
         with recorded(pocket) as calls:
-            options = SamplingOptions(steps=3, guidance=1.0, given=mode)  # type: ignore[arg-type]
+            options = SamplingOptions(steps=3, guidance=1.0, given=mode)
             pocket.sample([row(segments=segments)], sampling=options)
         fed[mode] = [call["hidden_states"][0, :4] for call in calls]
         levels = [float(call["timestep"][0]) for call in calls]
@@ -180,7 +193,7 @@ def test_clean_feeds_the_same_tokens_at_every_step_and_noised_follows_the_level(
     noise = fed["noised"][0]
     assert levels[0] == 1.0
     for tokens, level in zip(fed["noised"], levels, strict=True):
-        torch.testing.assert_close(tokens, (1 - level) * clean + level * noise)
+        assert_close(tokens, (1 - level) * clean + level * noise)
 
 
 def test_reference_rows_have_their_own_time_and_stay_as_given(pocket: DiT) -> None:
@@ -193,7 +206,7 @@ def test_reference_rows_have_their_own_time_and_stay_as_given(pocket: DiT) -> No
     assert all(torch.equal(call["timestep"][0], call["timestep"][2]) for call in calls)
     assert all(torch.equal(call["hidden_states"][1], calls[0]["hidden_states"][1]) for call in calls)
     for reference, result in zip((clean, noised), results[1:], strict=True):
-        assert torch.equal(result.images[0], reference.segments[0].known / 2 + 0.5)  # type: ignore[operator]
+        assert torch.equal(result.images[0], as_given(reference.segments[0]))
 
 
 def test_a_reference_changes_its_target_and_nobody_else(pocket: DiT) -> None:
@@ -204,7 +217,7 @@ def test_a_reference_changes_its_target_and_nobody_else(pocket: DiT) -> None:
     for shade in (0.4, -0.4):
         rows = [row(), row(segments=(given(shade),), trajectory="clean"), bystander]
         results = pocket.sample(rows, plan)
-        torch.testing.assert_close(results[2].images[0], base[1].images[0], **CLOSE)
+        assert_close(results[2].images[0], base[1].images[0])
         drawn.append(results[0].images[0])
     assert (drawn[0] - drawn[1]).abs().max() > 1e-4
     assert (drawn[0] - base[0].images[0]).abs().max() > 1e-4
@@ -221,7 +234,7 @@ def test_plans_follow_their_rows_into_groups(pocket: DiT) -> None:
     reference = row(segments=(given(0.4),), trajectory="clean")
     apart = pocket.sample([row(), row(width=96, height=96), reference], AttentionPlan((KVOp("concat", 2, 0),)))
     close = pocket.sample([row(), reference], AttentionPlan((KVOp("concat", 1, 0),)))
-    torch.testing.assert_close(apart[0].images[0], close[0].images[0], **CLOSE)
+    assert_close(apart[0].images[0], close[0].images[0])
     biased = AttentionPlan((), (LogitBias(1, Selection(), Selection((0,))),))
     rows = [row(width=96, height=96), row()]
     assert not torch.equal(pocket.sample(rows, biased)[1].images[0], pocket.sample(rows)[1].images[0])
@@ -265,7 +278,7 @@ def test_previews_are_small_and_come_every_other_step(pocket: DiT) -> None:
     assert isinstance(shown, np.ndarray)
     assert (shown.shape, shown.dtype) == ((128, 320, 3), np.uint8)
     again = pocket.sample([two], sampling=SamplingOptions(steps=4))[0].images[0]
-    torch.testing.assert_close(result[1].images[0], again, **CLOSE)
+    assert_close(result[1].images[0], again)
 
 
 def test_no_rows_no_pictures(pocket: DiT) -> None:
