@@ -7,15 +7,18 @@ deterministic English parser) and `openai` (any OpenAI-compatible endpoint).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from pydantic import SecretStr
 
 from chatdit.agents.instruction import Instruction, InstructionInput, OutputSpec
 from chatdit.agents.plan import Plan
 from chatdit.tools.types import ImageRef, Problem
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 MAX_TEXT = 20_000
 """Characters of one instruction; longer text is refused before any work."""
@@ -138,6 +141,15 @@ def make_brain(name: str, settings: BrainSettings | None = None) -> Brain:
 
         return OpenAIBrain(settings or BrainSettings())
     raise ValueError(f"unknown brain {name!r}: expected one of {', '.join(get_args(BrainName))}")
+
+
+def with_sight(brain: Brain, open_image: Callable[[ImageRef], Image.Image]) -> Brain:
+    """`brain` able to see attached pictures through `open_image`, when it is one that can see."""
+    if not brain.name.startswith("openai:"):
+        return brain
+    from chatdit.agents.openai_brain import OpenAIBrain
+
+    return brain.seeing(open_image) if isinstance(brain, OpenAIBrain) else brain
 
 
 def check_length(text: str) -> None:
