@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from functools import cache
 
 import numpy as np
-from chatdit.tools.pocket.scene import PICTURE_PIXELS
-from chatdit.tools.pocket.vocabulary import BACKGROUNDS
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+
+from chatdit.tools.pocket.scene import PICTURE_PIXELS
+from chatdit.tools.pocket.vocabulary import BACKGROUNDS
 
 VARIANTS = 3
 Colour = tuple[int, int, int]

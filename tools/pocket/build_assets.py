@@ -352,7 +352,7 @@ def main() -> None:
     _save_atlas(sprites, here / "sprites.png")
     table = {"sprite_pixels": SPRITE_PIXELS, "columns": ATLAS_COLUMNS, "subjects": rows}
     (here / "vocabulary.json").write_text(json.dumps(table, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    print(f"{len(rows)} subjects, {sum(r['held_out'] for r in rows)} held out")
+    print(f"{len(rows)} subjects, {len(HELD_OUT)} held out")
 
 
 def _cldr_glyphs() -> dict[str, str]:

@@ -38,8 +38,7 @@ def joint_caption(captions: Sequence[str]) -> str:
 def _noun_phrase(thing: Thing) -> str:
     if thing.count > 1:
         plural = "subjects" if thing.subject == NAMELESS else SUBJECTS[thing.subject].plural
-        words = [COUNT_WORDS[thing.count], thing.tint, plural]
-        return " ".join(w for w in words if w)
+        return " ".join(w for w in (COUNT_WORDS[thing.count], thing.tint, plural) if w)
     size = None if thing.size == "medium" else thing.size
     words = " ".join(w for w in (size, thing.tint, thing.subject) if w)
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"

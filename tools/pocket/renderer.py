@@ -14,6 +14,10 @@ from importlib.resources import files
 
 import numpy as np
 import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
 from chatdit.tools.pocket.backgrounds import VARIANTS, background_pictures
 from chatdit.tools.pocket.captions import caption
 from chatdit.tools.pocket.scene import (
@@ -26,9 +30,6 @@ from chatdit.tools.pocket.scene import (
     place,
 )
 from chatdit.tools.pocket.vocabulary import BACKGROUNDS, STYLES, SUBJECTS, TINTS
-from PIL import Image
-from torch import Tensor
-from torch.nn import functional as F
 
 NO_CLASS = -1
 
@@ -65,8 +66,14 @@ class Renderer:
 
     def pictures(self, scenes: Sequence[Scene], rng: random.Random) -> Tensor:
         """Pictures float (B, 3, 256, 256) in [-1, 1], without the annotations: the training path."""
+        return self.pictures_and_placements(scenes, rng)[0]
+
+    def pictures_and_placements(
+        self, scenes: Sequence[Scene], rng: random.Random
+    ) -> tuple[Tensor, list[tuple[Placement, ...]]]:
+        """Pictures float (B, 3, 256, 256) in [-1, 1] and where every sprite stands."""
         placements = [place(scene, rng) for scene in scenes]
-        return self._draw(scenes, placements, rng, None)
+        return self._draw(scenes, placements, rng, None), placements
 
     def render(self, scenes: Sequence[Scene], rng: random.Random) -> Rendering:
         """Pictures with everything that is known about them.

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 from chatdit.tools.pocket.vocabulary import (
     BACKGROUNDS,
     DRAWABLE,
+    SIZES,
     STYLES,
     SUBJECTS,
     TINTS,
@@ -103,12 +104,12 @@ def random_scene(rng: random.Random, subjects: Sequence[str] = DRAWABLE, style: 
     style = style or random_style(rng)
     kind = rng.random()
     if kind < 0.5:
-        size = rng.choices(("small", "medium", "large"), (0.2, 0.4, 0.4))[0]
+        size = rng.choices(SIZES, (0.2, 0.4, 0.4))[0]
         position = rng.choice(_positions_for(size)) if rng.random() < 0.3 else None
         return Scene((Thing(rng.choice(subjects), 1, size, _random_tint(rng), position),), background, style)
     if kind < 0.85:
         first, second = rng.sample(subjects, 2)
-        sizes = [rng.choices(("small", "medium"), (0.25, 0.75))[0] for _ in range(2)]
+        sizes = [rng.choices(SIZES[:2], (0.25, 0.75))[0] for _ in range(2)]
         things = tuple(
             Thing(name, 1, size, _random_tint(rng)) for name, size in zip((first, second), sizes, strict=True)
         )
@@ -141,7 +142,7 @@ def _with_hero(hero: Thing, background: str, style: str, rng: random.Random, sub
     if rng.random() < 0.35:
         other = rng.choice([s for s in subjects if s != hero.subject])
         return Scene((hero, Thing(other)), background, style, rng.choice(RELATIONS))
-    size = rng.choices(("small", "medium", "large"), (0.15, 0.5, 0.35))[0]
+    size = rng.choices(SIZES, (0.15, 0.5, 0.35))[0]
     return Scene((replace(hero, size=size),), background, style)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from chatdit.tools.dit.autoencoder import AutoencoderConfig, PocketAutoencoder
+from chatdit.tools.dit.autoencoder import PocketAutoencoder
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.scene import random_scene
 from chatdit.tools.training.muon import Muon
@@ -31,13 +31,12 @@ def train_autoencoder(
     seed: int,
     batch: int = 32,
     rate: float = 2e-3,
-    config: AutoencoderConfig = AutoencoderConfig(),
 ) -> PocketAutoencoder:
     """A trained autoencoder; progress goes to `out/autoencoder.jsonl`."""
     torch.manual_seed(seed)
     rng = random.Random(seed)
     generator = torch.Generator().manual_seed(seed)
-    model = PocketAutoencoder(config).to(device, memory_format=torch.channels_last)
+    model = PocketAutoencoder().to(device)
     optimiser = _optimiser(model)
     renderer, clock, log = Renderer(device), Clock(minutes), RunLog(out / "autoencoder.jsonl")
     step = 0
@@ -48,7 +47,7 @@ def train_autoencoder(
             noise = torch.randn(latents.shape, device=device) * torch.rand(batch, 1, 1, 1, device=device)
             restored = model.decode(latents + noise * LATENT_NOISE).float()
         loss = reconstruction_loss(restored, pictures)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         factor = clock.rate(step, warmup=50, flat=0.3)
         optimiser.step(rate * factor, rate * factor)
         if step % 50 == 0:
@@ -77,7 +76,7 @@ def evaluate(model: PocketAutoencoder, device: torch.device, seed: int, pictures
     """PSNR in dB on `pictures` fresh renders of 256 x 256, every style in its usual share."""
     rng = random.Random(seed)
     truth = Renderer(device).pictures([random_scene(rng) for _ in range(pictures)], rng)
-    return psnr(torch.cat([model.decode(model.encode(chunk)) for chunk in truth.split(8)]), truth)
+    return psnr(torch.cat([model.decode(model.encode(chunk)) for chunk in torch.split(truth, 8)]), truth)
 
 
 def _windows(renderer: Renderer, rng: random.Random, generator: torch.Generator, batch: int) -> Tensor:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from diffusers import FluxTransformer2DModel
+from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
 from torch import Tensor, nn
 
 from chatdit.tools.dit.autoencoder import PocketAutoencoder
@@ -55,7 +55,7 @@ class PocketModel(nn.Module):
     def forward(self, noisy: Tensor, times: Tensor, batch: Batch) -> Tensor:
         """Velocity (B, N, E) at times (B,) in [0, 1]."""
         text, pooled = self.text_encoder(batch.text_ids)
-        return self.transformer(
+        velocity: Tensor = self.transformer(
             hidden_states=noisy,
             encoder_hidden_states=text,
             pooled_projections=pooled,
@@ -64,6 +64,7 @@ class PocketModel(nn.Module):
             txt_ids=torch.zeros(text.shape[1], 3, device=noisy.device),
             return_dict=False,
         )[0]
+        return velocity
 
 
 def build_model() -> PocketModel:
@@ -118,14 +119,14 @@ def train_base(
     for panels, pool in pools.items():
         pool.refresh(recipe.batches[panels] * 4)
     if recipe.compile:
-        model.transformer.compile_repeated_blocks(dynamic=True)
+        model.transformer.compile_repeated_blocks(dynamic=True)  # type: ignore[no-untyped-call]
     step, saved, running, started = progress.step, clock.seconds, 0.0, progress.step
     while clock.share < 1:
         panels = rng.choices(list(recipe.shares), list(recipe.shares.values()))[0]
         size = recipe.batches[panels]
         pools[panels].refresh(max(1, size // recipe.reuse))
         loss = flow_loss(model, moved(pools[panels].draw(size), device))
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         factor = clock.rate(step - started, recipe.warmup, recipe.flat)
         optimiser.step(recipe.matrix_rate * factor, recipe.other_rate * factor)
         average.update(model, step)
@@ -152,7 +153,8 @@ def flow_loss(model: PocketModel, batch: Batch) -> Tensor:
         velocity = model(noisy, times, batch)
     error = (velocity.float() - (noise - batch.tokens)).square().mean(dim=2)
     kept = (~batch.given).float()
-    return (error * kept).sum() / kept.sum()
+    loss: Tensor = (error * kept).sum() / kept.sum()
+    return loss
 
 
 def training_times(size: int, device: torch.device) -> Tensor:

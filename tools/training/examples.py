@@ -86,7 +86,7 @@ class ExamplePool:
         captions = [joint_caption([caption(s) for s in self._worded(scenes)]) for scenes in sets]
         flat = [scene for scenes in sets for scene in scenes]
         latents = encode_tokens(self._autoencoder, self._renderer.pictures(flat, self._rng))
-        for tokens, text in zip(latents.half().split(self.panels), captions, strict=True):
+        for tokens, text in zip(torch.split(latents.half(), self.panels), captions, strict=True):
             self._put(Example(tokens, self._tokenizer(text).ids))
         self.seen += count
 
@@ -140,7 +140,7 @@ def panel_positions(panels: int, *, canvas: bool) -> Tensor:
 def encode_tokens(autoencoder: PocketAutoencoder, pictures: Tensor, pack: int = 4, chunk: int = 16) -> Tensor:
     """Tokens (B, N, E) of pictures (B, 3, H, W), in FluxPipeline's element order."""
     with torch.autocast(pictures.device.type, torch.bfloat16):
-        latents = torch.cat([autoencoder.encode(part).float() for part in pictures.split(chunk)])
+        latents = torch.cat([autoencoder.encode(part).float() for part in torch.split(pictures, chunk)])
     b, c, h, w = latents.shape
     cells = latents.view(b, c, h // pack, pack, w // pack, pack).permute(0, 2, 4, 1, 3, 5)
     return cells.reshape(b, (h // pack) * (w // pack), c * pack * pack)

@@ -65,7 +65,8 @@ def orthogonalised(matrices: Tensor, steps: int = 5) -> Tensor:
     for _ in range(steps):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x.mT if tall else x).float()
+    found: Tensor = x.mT if tall else x
+    return found.float()
 
 
 def _gradient(parameter: nn.Parameter) -> Tensor:

@@ -44,7 +44,7 @@ def _codes(latents: Tensor, width: int, generator: torch.Generator) -> Tensor:
     parts = left * strengths.clamp(min=1e-6).sqrt()
     parts = parts[:, : min(width, parts.shape[1])]
     rotation = torch.linalg.qr(torch.randn(width, width, generator=generator))[0][: parts.shape[1]]
-    codes = parts @ rotation
+    codes: Tensor = parts @ rotation
     return codes / codes.std(dim=1, keepdim=True)
 
 

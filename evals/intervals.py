@@ -1,0 +1,47 @@
+"""Numbers with their uncertainty."""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+_Z95 = 1.959964
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over `n` cases with the bounds of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def rounded(self, digits: int = 4) -> dict[str, float]:
+        """The same as plain data."""
+        return {k: round(v, digits) if isinstance(v, float) else v for k, v in asdict(self).items()}
+
+
+def proportion(hits: Sequence[bool]) -> Estimate:
+    """Share of true values with Wilson's score interval (Wilson 1927). Raises ValueError when empty."""
+    n = len(hits)
+    if n == 0:
+        raise ValueError("a proportion of no cases: expected at least one")
+    p = sum(hits) / n
+    spread = _Z95 * math.sqrt(p * (1 - p) / n + _Z95**2 / (4 * n**2))
+    centre = p + _Z95**2 / (2 * n)
+    scale = 1 + _Z95**2 / n
+    return Estimate(p, max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale), n)
+
+
+def bootstrap_mean(values: Sequence[float], seed: int = 0, resamples: int = 2000) -> Estimate:
+    """Mean with the percentile bootstrap interval. Raises ValueError when empty."""
+    if not values:
+        raise ValueError("a mean of no cases: expected at least one")
+    rng = random.Random(seed)
+    means = sorted(statistics.fmean(rng.choices(values, k=len(values))) for _ in range(resamples))
+    low, high = means[int(0.025 * resamples)], means[int(0.975 * resamples) - 1]
+    return Estimate(statistics.fmean(values), low, high, len(values))
