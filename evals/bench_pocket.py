@@ -152,11 +152,13 @@ class _Bench:
         for count in (2, MAX_PANELS):
             rng = random.Random(f"panels-{count}-{seed}")
             groups = [_same_hero(count, rng) for _ in range(sets)]
-            scored = self._scored(f"sets of {count}", groups, rng)
-            scores[f"panels{count}_top1"] = proportion(
-                [_all_named(g[i], r[i]) for g, r in scored for i in range(count)]
-            )
-            scores[f"panels{count}_agree"] = proportion([_agree(r) for _, r in scored])
+            captions = [joint_caption([caption(s) for s in g]) for g in groups]
+            readings = self._drawn(f"sets of {count}", captions, count, rng)
+            named = [
+                _all_named(s, r) for g, rs in zip(groups, readings, strict=True) for s, r in zip(g, rs, strict=True)
+            ]
+            scores[f"panels{count}_top1"] = proportion(named)
+            scores[f"panels{count}_agree"] = proportion([_agree(rs) for rs in readings])
         return scores
 
     def in_context(self, sets: int, seed: int) -> dict[str, Estimate]:
