@@ -6,18 +6,11 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from chatdit.agents.instruction import Instruction
-from chatdit.agents.plan import Plan, PlanError
+from chatdit.agents.plan import Plan
 from chatdit.config import Settings
 
-if TYPE_CHECKING:
-    from chatdit.agents.brain import Painter
-    from chatdit.agents.graph import Deps
-    from chatdit.tools.types import Problem
-
-ATTEMPTS = 3
 OUTPUT_KEYS = ("id", "description", "subjects", "background", "style", "references")
 
 
@@ -48,6 +41,7 @@ def outline(text: str, images: Sequence[Path], settings: Settings) -> Outline:
     Raises what a turn raises before it draws: InstructionError, ToolError, PlanError, EndpointError.
     """
     from chatdit.agents.brain import Request
+    from chatdit.agents.turn_steps import sound_plan
     from chatdit.attached import attach
     from chatdit.instruction_text import clean_text
     from chatdit.tools.artifacts import ArtifactStore
@@ -62,14 +56,4 @@ def outline(text: str, images: Sequence[Path], settings: Settings) -> Outline:
         instruction = deps.brain.parse(Request(words, inputs, painter=workshop.facts()))
         if instruction.questions or not instruction.outputs:
             return Outline(instruction, Plan())
-        return Outline(instruction, _plan(deps, instruction, workshop.facts(), settings.seed or 0))
-
-
-def _plan(deps: Deps, instruction: Instruction, painter: Painter, seed: int) -> Plan:
-    problems: Sequence[Problem] = ()
-    for _ in range(ATTEMPTS):
-        plan = deps.brain.plan(instruction, problems, painter=painter, seed=seed)
-        problems = deps.check(plan, instruction)
-        if not problems:
-            return plan
-    raise PlanError(*problems)
+        return Outline(instruction, sound_plan(deps, instruction, workshop.facts(), settings.seed or 0))
