@@ -1,0 +1,27 @@
+"""Intervals against values worked out elsewhere."""
+
+from __future__ import annotations
+
+import pytest
+
+from chatdit.evals.intervals import bootstrap_mean, proportion
+
+
+def test_wilson_interval() -> None:
+    # Newcombe 1998, table I: 81 of 263 gives 0.2553 to 0.3662
+    estimate = proportion([True] * 81 + [False] * 182)
+    assert (estimate.low, estimate.high) == (pytest.approx(0.2553, abs=1e-4), pytest.approx(0.3662, abs=1e-4))
+    assert proportion([True] * 10).low > 0.7 and proportion([True] * 10).high == pytest.approx(1.0)
+
+
+def test_bootstrap_covers_the_mean_and_narrows_with_n() -> None:
+    few, many = bootstrap_mean([0.0, 1.0] * 5), bootstrap_mean([0.0, 1.0] * 200)
+    assert few.low < 0.5 < few.high
+    assert many.high - many.low < few.high - few.low
+
+
+def test_no_cases_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no cases"):
+        proportion([])
+    with pytest.raises(ValueError, match="no cases"):
+        bootstrap_mean([])

@@ -1,0 +1,133 @@
+"""Trainers on a few steps: they learn, they resume, they leave what they say."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from chatdit.tools.dit.autoencoder import PocketAutoencoder
+from chatdit.tools.dit.packing import pack
+from chatdit.tools.dit.text_encoder import PhraseTokenizer, PocketTextEncoder, TextEncoderConfig
+from chatdit.tools.pocket.renderer import Renderer
+from chatdit.tools.pocket.vocabulary import HELD_OUT, caption_vocabulary
+from chatdit.tools.training.autoencoder import psnr, train_autoencoder
+from chatdit.tools.training.base import build_model, flow_loss, training_times
+from chatdit.tools.training.checkpoint import load_checkpoint, save_checkpoint
+from chatdit.tools.training.examples import Batch, ExamplePool, encode_tokens, panel_positions
+from chatdit.tools.training.muon import Muon, orthogonalised
+from chatdit.tools.training.pocket import train_pocket
+from chatdit.tools.training.words import seed_words
+from chatdit.tools.types import ToolError
+
+
+def test_orthogonalised_matrices_have_singular_values_near_one() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for shape in ((3, 24, 40), (2, 40, 24)):
+        strengths = torch.linalg.svdvals(orthogonalised(torch.randn(shape, generator=generator)))
+        assert strengths.min() > 0.5 and strengths.max() < 1.4
+
+
+def test_muon_fits_a_linear_map() -> None:
+    torch.manual_seed(0)
+    truth, model = torch.randn(8, 16), nn.Linear(16, 8)
+    optimiser = Muon([model.weight], [model.bias])
+    losses = []
+    for step in range(300):
+        x = torch.randn(64, 16)
+        loss = (model(x) - x @ truth.T).square().mean()
+        loss.backward()
+        optimiser.step(0.05 * (1 - step / 300), 0.01)
+        losses.append(loss.item())
+    assert losses[-1] < 0.05 * losses[0]
+    assert model.weight.grad is None
+
+
+def test_the_autoencoder_learns(tmp_path: Path) -> None:
+    train_autoencoder(tmp_path, minutes=0.08, device=torch.device("cpu"), seed=0, batch=4)
+    lines = [json.loads(line) for line in (tmp_path / "autoencoder.jsonl").read_text().splitlines()]
+    assert lines[-1]["psnr_256"] > lines[0]["psnr"] > 0
+
+
+def test_psnr_of_a_known_error() -> None:
+    assert psnr(torch.zeros(1, 3, 2, 2), torch.full((1, 3, 2, 2), 0.2)) == pytest.approx(20.0)
+
+
+def test_tokens_are_packed_as_the_sampler_packs_them() -> None:
+    autoencoder = PocketAutoencoder().eval()
+    pictures = torch.rand(2, 3, 64, 64) * 2 - 1
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        latents = autoencoder.encode(pictures).float()
+    tokens = encode_tokens(autoencoder, pictures)
+    assert torch.equal(tokens, torch.stack([pack(latent, 4) for latent in latents]))
+
+
+def test_batches_have_the_shapes_of_a_sampling_call() -> None:
+    rng = random.Random(0)
+    pool = ExamplePool(2, 8, Renderer(), PocketAutoencoder().eval(), PhraseTokenizer(caption_vocabulary(), 96), rng)
+    pool.refresh(6)
+    batch = pool.draw(8)
+    assert batch.tokens.shape == (8, 128, 256) and batch.positions.shape == (128, 3)
+    assert batch.text_ids.shape[1] % 16 == 0 and batch.given.shape == (8, 128)
+    assert not batch.given.all(dim=1).any(), "a row with everything given has nothing to learn"
+
+
+def test_positions_of_canvas_and_sequence() -> None:
+    canvas, sequence = panel_positions(4, canvas=True), panel_positions(4, canvas=False)
+    assert canvas[:, 0].unique().tolist() == [0] and canvas[:, 1:].max() == 15
+    assert sequence[:, 0].unique().tolist() == [0, 1, 2, 3] and sequence[:, 1:].max() == 7
+
+
+def test_times_lie_in_the_open_interval_and_lean_towards_noise() -> None:
+    times = training_times(4000, torch.device("cpu"))
+    assert times.min() > 0 and times.max() < 1 and 0.55 < times.mean() < 0.75
+
+
+def test_a_fresh_model_predicts_zero_and_given_tokens_cost_nothing() -> None:
+    torch.manual_seed(0)
+    model = build_model()
+    tokens = torch.randn(2, 64, 256)
+    given = torch.zeros(2, 64, dtype=torch.bool)
+    given[:, :32] = True
+    batch = Batch(tokens, torch.ones(2, 16, dtype=torch.int64), panel_positions(1, canvas=False), given)
+    loss = flow_loss(model, batch)
+    # the target is noise minus picture, both of unit variance
+    assert loss.item() == pytest.approx(2.0, abs=0.15)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert model.transformer.proj_out.weight.grad.abs().max() > 0
+
+
+def test_checkpoints_return_what_was_saved_in_small_parts(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(1024, 4096), nn.Linear(4096, 1024), nn.Linear(1024, 8))
+    save_checkpoint(tmp_path, model, step=7, seconds=1.5)
+    assert all(p.stat().st_size < 16 * 2**20 for p in tmp_path.glob("*.safetensors"))
+    other = nn.Sequential(nn.Linear(1024, 4096), nn.Linear(4096, 1024), nn.Linear(1024, 8))
+    assert load_checkpoint(tmp_path, other).step == 7
+    assert torch.equal(other[1].weight, model[1].weight.bfloat16().float())
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    (tmp_path / "progress.json").unlink()
+    assert load_checkpoint(tmp_path, other).step == 0
+
+
+def test_words_of_held_out_subjects_stay_random() -> None:
+    encoder = PocketTextEncoder(TextEncoderConfig(caption_vocabulary()))
+    autoencoder, renderer = PocketAutoencoder().eval(), Renderer()
+    seed_words(encoder, autoencoder, renderer, seed=0)
+    first = encoder.words.weight.clone()
+    with torch.no_grad():
+        autoencoder.encoder[1].weight.mul_(torch.randn(64, 1, 1, 1))
+    seed_words(encoder, autoencoder, renderer, seed=0)
+    tokenizer = PhraseTokenizer(caption_vocabulary(), 96)
+    for name in HELD_OUT:
+        assert torch.equal(first[tokenizer(name).ids[0]], encoder.words.weight[tokenizer(name).ids[0]])
+    assert not torch.allclose(first[tokenizer("cat").ids[0]], encoder.words.weight[tokenizer("cat").ids[0]])
+    assert first[0].abs().max() == 0
+
+
+def test_stages_need_the_ones_before(tmp_path: Path) -> None:
+    with pytest.raises(ToolError, match="autoencoder"):
+        train_pocket("base", tmp_path, minutes=0.01, device=torch.device("cpu"), seed=0, fresh=True)
