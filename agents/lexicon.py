@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Literal, NamedTuple
 
+from chatdit.agents.word_lists import COLOURS, FILLER, SIZES, UNDRAWABLE
 from chatdit.tools.pocket.vocabulary import BACKGROUNDS, STYLES, SUBJECTS, TINT_SYNONYMS, TINTS, find_subject
 
 Kind = Literal[
@@ -18,7 +19,8 @@ Kind = Literal[
     "another", "pronoun", "deictic", "relation", "side", "near", "hidden", "position", "locative", "draw", "make",
     "put", "turn", "add", "remove", "replace", "keep", "gone", "again", "instead", "instead_of", "with", "into",
     "from", "picture", "picture_number", "ordinal", "each", "then", "and", "or", "comma", "colon", "stop", "item",
-    "aspect", "season", "all_seasons", "only", "filler", "undrawable", "colour", "negation", "attached", "yes", "unknown",
+    "aspect", "season", "all_seasons", "only", "filler", "undrawable", "colour", "negation", "attached", "yes",
+    "unknown",
 ]  # fmt: skip
 
 
@@ -28,38 +30,6 @@ class Meaning(NamedTuple):
     kind: Kind
     value: str | int = ""
 
-
-FILLER = frozenset(
-    """please pls kindly can could would will you i i'd i'll we me us my our your want wanna like need let let's to
-    of is are be being been was were has have having had there here which who that's now just so also too as well ok
-    okay hey hi hello thanks thank style background scene setting place somewhere itself themselves do does should
-    must might may shows showing show featuring depicting containing includes including has having but while still
-    very really quite rather more bit little-bit colour color coloured colored one's 's looks look looking get got go
-    goes appears appear stands standing sits placed positioned located shown seen done what how about by for this-time
-    version variant variation kind sort type together side time first-of-all actually maybe perhaps simply well
-    ones things thing everything else rest same-place whole entire set adventures adventure story day life
-    remains remain stays stay remaining again-please nice good great cool cute lovely beautiful pretty awesome
-    amazing wonderful simple digital high quality detailed hd 4k""".split()
-)
-
-UNDRAWABLE = frozenset(
-    """happy sad angry funny silly scary friendly sleepy tired sleeping asleep sitting standing running walking
-    flying jumping swimming dancing playing eating drinking reading singing smiling laughing crying floating riding
-    driving holding wearing carrying chasing watching sailing hiding waiting resting climbing falling landing young
-    old baby fat thin tall short fluffy furry shiny glowing sunny rainy cloudy stormy foggy misty warm cold bright
-    dark colorful colourful magical mysterious cozy cosy spooky majestic elegant realistic photorealistic cinematic
-    dramatic epic brave proud lonely hungry clean dirty wild fast slow strong quiet peaceful deep distant modern
-    fancy super-hero lush green-eyed tropical lost curious gentle round fresh wooden stone plastic metal""".split()
-)
-
-COLOURS = frozenset("black white brown gray grey silver beige teal maroon tan bronze rainbow-coloured".split())
-"""Colours that the painter has no tint for."""
-
-SIZES: Mapping[str, tuple[str, ...]] = {
-    "small": ("small", "tiny", "little", "mini", "miniature", "smallish", "small-sized"),
-    "medium": ("medium", "medium-sized", "normal-sized", "mid-sized", "normal size", "medium size"),
-    "large": ("large", "big", "huge", "giant", "enormous", "gigantic", "massive", "oversized"),
-}
 
 _GRAMMAR: Mapping[Kind, Mapping[str | int, tuple[str, ...]]] = {
     "resize": {
@@ -154,7 +124,8 @@ _GRAMMAR: Mapping[Kind, Mapping[str | int, tuple[str, ...]]] = {
                   "vanishes", "has vanished", "is missing", "are missing", "has departed", "has flown away",
                   "flew away", "flies away", "went away", "goes away", "is not there", "are not there",
                   "is not there anymore", "is no longer there", "are no longer there", "leaves the picture",
-                  "left the picture", "left the scene", "takes off", "took off", "has taken off", "is away", "has flown off", "walked away",
+                  "left the picture", "left the scene", "takes off", "took off", "has taken off", "is away",
+                  "has flown off", "walked away",
                   "ran away", "is removed", "are removed", "gone", "has been removed", "is no more", "departs",
                   "is no longer in the picture", "is absent")},
     "again": {"": ("again", "another one", "try again", "redo", "redraw", "once more", "retry", "another try",

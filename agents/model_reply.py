@@ -111,7 +111,11 @@ class _Check:
         path = f"outputs.{at}"
         references = [self._reference(f"{path}.references.{i}", name) for i, name in enumerate(output.references)]
         known = [reference for reference in references if reference]
-        spec = self._open(at, path, output, known) if self.painter.open_vocabulary else self._closed(at, path, output, known)
+        spec = (
+            self._open(at, path, output, known)
+            if self.painter.open_vocabulary
+            else self._closed(at, path, output, known)
+        )
         self.context.outputs.append(Known("output", spec.id, Draft()))
         return spec
 
@@ -161,9 +165,13 @@ class _Check:
         return found
 
     def _reference(self, path: str, name: str) -> str | None:
-        known = next((k for k in (*self.context.attached, *self.context.past, *self.context.outputs) if k.name == name), None)
+        known = next(
+            (k for k in (*self.context.attached, *self.context.past, *self.context.outputs) if k.name == name), None
+        )
         if known is None:
-            self._problem(path, "bad_reference", "input_N, #N of an earlier picture, or an earlier output_N", repr(name))
+            self._problem(
+                path, "bad_reference", "input_N, #N of an earlier picture, or an earlier output_N", repr(name)
+            )
             return None
         return self.context.refer(known, self.roles.get(name, "subject"))
 

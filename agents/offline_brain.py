@@ -11,14 +11,16 @@ from collections.abc import Sequence
 from chatdit.agents.anaphora import Context, Known, context_of
 from chatdit.agents.answers import with_open_question
 from chatdit.agents.brain import MAX_PICTURES, Painter, Request, check_length
-from chatdit.agents.clauses import Clause, read_clause
+from chatdit.agents.clause_reader import read_clause
+from chatdit.agents.clauses import Clause
 from chatdit.agents.drafts import DEFAULT_BACKGROUND, Draft, fit, output_of, same_picture
 from chatdit.agents.instruction import Instruction, OutputSpec
 from chatdit.agents.lexer import Lexeme, lex
 from chatdit.agents.open_vocabulary import describe_freely
 from chatdit.agents.plan import Plan
 from chatdit.agents.planner import plan_instruction
-from chatdit.agents.scene_edits import Built, amend, build
+from chatdit.agents.scene_editor import Built
+from chatdit.agents.scene_edits import amend, build
 from chatdit.agents.segments import Segment, has_content, split_pictures
 from chatdit.agents.unknown_words import left_out, questions_about
 from chatdit.tools.pocket.vocabulary import BACKGROUNDS

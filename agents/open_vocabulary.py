@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from chatdit.agents.lexer import Lexeme
-from chatdit.agents.scene_edits import Built
+from chatdit.agents.scene_editor import Built
 
 _VERBS = ("draw", "then", "stop", "colon", "item", "picture")
 _POLITE = {

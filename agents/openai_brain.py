@@ -112,10 +112,8 @@ class OpenAIBrain:
         reply = chat.send(messages)
         checked = _read(reply, request)
         if checked.problems:
-            messages += [
-                {"role": "assistant", "content": reply},
-                {"role": "user", "content": repair_prompt(checked.problems)},
-            ]
+            messages.append({"role": "assistant", "content": reply})
+            messages.append({"role": "user", "content": repair_prompt(checked.problems)})
             checked = _read(chat.send(messages), request)
         if checked.problems:
             first = checked.problems[0]
@@ -127,9 +125,10 @@ class OpenAIBrain:
 
     def _messages(self, request: Request) -> list[ChatCompletionMessageParam]:
         parts: list[ChatCompletionContentPartParam] = [{"type": "text", "text": request_prompt(request)}]
-        for given in request.inputs if self._open_image else ():
-            parts.append({"type": "text", "text": f"{given.id}:"})
-            parts.append({"type": "image_url", "image_url": {"url": data_url(self._open_image(given.image))}})
+        if self._open_image is not None:
+            for given in request.inputs:
+                parts.append({"type": "text", "text": f"{given.id}:"})
+                parts.append({"type": "image_url", "image_url": {"url": data_url(self._open_image(given.image))}})
         return [
             {"role": "system", "content": system_prompt(request.painter)},
             {"role": "user", "content": parts if len(parts) > 1 else request_prompt(request)},

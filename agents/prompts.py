@@ -87,8 +87,9 @@ def _closed_vocabulary() -> str:
             f"Subjects: {', '.join(DRAWABLE)}.",
             f"Backgrounds: {', '.join(BACKGROUNDS)}.",
             f"Styles: {', '.join(STYLES)}. Tints: {', '.join(TINTS)}, or null. Sizes: {', '.join(SIZES)}.",
-            f"A picture has one or two different subjects. Two need a `relation`, first to second: {', '.join(RELATIONS)};",
-            "with two, sizes are small or medium and positions null. A group (`count` 2 to 4) stands alone, medium, with",
-            "position null. `description` may be short: the caption is built from the other fields.",
+            "A picture has one or two different subjects.",
+            f"Two need a `relation`, first to second: {', '.join(RELATIONS)}; their sizes are small or medium,",
+            "their positions null. A group (`count` 2 to 4) stands alone, of medium size and without a position.",
+            "`description` may be short: the caption is built from the other fields.",
         )
     )

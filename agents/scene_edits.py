@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from chatdit.agents.anaphora import Context, Known
-from chatdit.agents.clauses import FOCUS, Change, Clause, Noun
-from chatdit.agents.drafts import OPPOSITE, Draft
-from chatdit.agents.instruction import Element
-from chatdit.tools.pocket.vocabulary import SIZES
-from chatdit.tools.types import Role
-
-
-@dataclass
-class Built:
-    """A draft, the pictures it comes from, and what to say about it."""
-
-    draft: Draft
-    sources: list[tuple[Known, Role]] = field(default_factory=list)
-    notices: list[str] = field(default_factory=list)
-    questions: list[str] = field(default_factory=list)
-    edited: bool = False
-    base: Draft | None = None
-    """The draft before an edit that must change it; None for new pictures and for another try."""
+from chatdit.agents.clauses import Clause
+from chatdit.agents.drafts import Draft
+from chatdit.agents.scene_editor import Built, SceneEditor
 
 
 def build(clause: Clause, context: Context, *, same_subjects: bool = False) -> Built:
@@ -40,11 +25,11 @@ def build(clause: Clause, context: Context, *, same_subjects: bool = False) -> B
 
 def amend(clause: Clause, built: Built, context: Context) -> Built:
     """A later sentence about the same picture ("It is red. The rocket has left.")."""
-    editor = _Editor(clause, built.draft, context, built)
+    editor = SceneEditor(clause, built.draft, context, built)
     return editor.apply()
 
 
-def _base_of(clause: Clause, context: Context) -> Known | None | str:
+def _base_of(clause: Clause, context: Context) -> Known | str | None:
     named = clause.picture or next((n.picture for n in clause.nouns if n.picture and clause.is_edit), None)
     return context.resolve(named) if named is not None else context.focus
 
@@ -60,7 +45,7 @@ def _edit_known(clause: Clause, base: Known | None, context: Context) -> Built:
     built = Built(base.draft, edited=True, base=None if clause.is_again or clause.models else base.draft)
     if not clause.is_again:
         built.sources.append((base, "edit_target"))
-    return _Editor(clause, base.draft, context, built).apply()
+    return SceneEditor(clause, base.draft, context, built).apply()
 
 
 def _nothing_to_change(clause: Clause) -> str:
@@ -73,7 +58,7 @@ def _from_nothing(clause: Clause, context: Context) -> Built:
     built = Built(Draft())
     if not clause.nouns:
         built.questions.append("What should I draw? Name one or two subjects, for example a cat or a rocket.")
-    editor = _Editor(clause, Draft(), context, built)
+    editor = SceneEditor(clause, Draft(), context, built)
     built = editor.apply()
     focus = context.focus
     carried = next((known for known, _ in built.sources), None)
@@ -83,216 +68,3 @@ def _from_nothing(clause: Clause, context: Context) -> Built:
     if built.draft.style is None and carried is not None and focus is not None:
         built.draft = replace(built.draft, style=carried.draft.style)
     return built
-
-
-class _Editor:
-    """Applies one clause to one draft, in the order: replace, remove, name, change, place."""
-
-    def __init__(self, clause: Clause, base: Draft, context: Context, built: Built) -> None:
-        self.clause, self.base, self.context, self.built = clause, base, context, built
-        self.elements = list(base.elements)
-        self.relation = base.relation
-        self.noun_at: dict[int, int] = {}
-
-    def apply(self) -> Built:
-        self._replace()
-        self._remove()
-        for index, noun in enumerate(self.clause.nouns):
-            self.noun_at[index] = self._name(noun)
-        self._change_focus()
-        self._relate()
-        draft = Draft(tuple(self.elements), self.relation, self._background(), self._style())
-        self.built.notices += self.clause.notices
-        self.built.questions += self.clause.questions
-        self.built.draft = draft
-        return self.built
-
-    def _replace(self) -> None:
-        for old, new in self.clause.replaced:
-            if len(self.elements) == 1 and old is None:
-                at: int | None = 0
-            elif old is None:
-                self._ask_which("replace")
-                continue
-            else:
-                at = self._index(old.subject)
-            if at is None:
-                self._say_absent(old)
-                self._name(new)
-                continue
-            before = self.elements[at]
-            kept = Element(subject=new.subject, size=before.size, position=before.position)
-            same = before.subject == new.subject
-            self.elements[at] = self._changed(before if same else kept, new.change, new.count)
-
-    def _say_absent(self, noun: Noun | None) -> None:
-        if noun is not None:
-            self.built.notices.append(f"There was no {noun.subject} in that picture.")
-
-    def _remove(self) -> None:
-        if self.clause.focus_gone:
-            if len(self.elements) > 1 and self.clause.pronoun != 2:
-                self._ask_which("remove")
-                return
-            self.elements = []
-        for noun in self.clause.removed:
-            at = self._index(noun.subject)
-            if at is None:
-                self._say_absent(noun)
-            else:
-                self._take_away(at, noun)
-        if self.base.elements and not self.elements and not self.clause.nouns:
-            self.built.questions.append("Nothing would be left in the picture. What should I draw instead?")
-
-    def _take_away(self, at: int, noun: Noun) -> None:
-        element = self.elements[at]
-        fewer = element.count - (noun.count or 1) if noun.count or noun.known == "new" else 0
-        if element.count > 1 and fewer > 0:
-            self.elements[at] = element.model_copy(update={"count": fewer})
-        else:
-            del self.elements[at]
-            self.relation = None
-
-    def _name(self, noun: Noun) -> int:
-        """Puts a named thing into the draft, or finds it there; returns its index."""
-        at = self._index(noun.subject)
-        if at is not None and noun.known in ("the", "same"):
-            self.elements[at] = self._changed(self.elements[at], noun.change, noun.count)
-            return at
-        if at is not None and self._counts_on(noun, self.elements[at]):
-            more = self.elements[at].count + (noun.count or 1)
-            self.elements[at] = self._changed(self.elements[at], noun.change, min(more, 12))
-            return at
-        self.elements.append(self._carried(noun))
-        return len(self.elements) - 1
-
-    def _counts_on(self, noun: Noun, there: Element) -> bool:
-        """ "a cat and another cat" are two cats, unless their looks or places tell them apart."""
-        apart = noun.change.tint and noun.change.tint != there.tint
-        return (
-            not apart
-            and not noun.change.position
-            and not self.clause.links
-            and (noun.known == "another" or self._adds())
-        )
-
-    def _adds(self) -> bool:
-        return "add" in self.clause.verbs or len(self.clause.nouns) > 1
-
-    def _carried(self, noun: Noun) -> Element:
-        plain = Element(subject=noun.subject)
-        if noun.vague and noun.count is not None:
-            self.built.notices.append(f"You did not say how many; I draw {noun.count}.")
-        if noun.picture is not None:
-            return self._from_picture(noun, plain)
-        if noun.known not in ("the", "same"):
-            return self._changed(plain, noun.change, noun.count)
-        found = self.context.find(noun)
-        if found is None:
-            if noun.known == "same" and self.context.focus is not None:
-                self.built.notices.append(f"I found no earlier {noun.subject}, so this is a new one.")
-            return self._changed(plain, noun.change, noun.count)
-        known, element = found
-        self._uses(known, "subject")
-        return self._changed(element.model_copy(update={"position": None}), noun.change, noun.count)
-
-    def _from_picture(self, noun: Noun, plain: Element) -> Element:
-        known = self.context.resolve(noun.picture) if noun.picture else "Which picture?"
-        if isinstance(known, str):
-            self.built.questions.append(known)
-            return plain
-        there = next((e for e in known.draft.elements if e.subject == noun.subject), None)
-        if there is None and known.draft.elements:
-            self.built.questions.append(f"I know of no {noun.subject} in {known.name}. What do you mean?")
-        self._uses(known, "subject")
-        return self._changed((there or plain).model_copy(update={"position": None}), noun.change, noun.count)
-
-    def _uses(self, known: Known, role: Role) -> None:
-        if all(known.name != other.name for other, _ in self.built.sources):
-            self.built.sources.append((known, role))
-
-    def _change_focus(self) -> None:
-        change = self.clause.change
-        if not change:
-            return
-        whole = self.clause.pronoun == 2 or self.clause.everything
-        if len(self.elements) > 1 and not whole and not self.clause.nouns:
-            self._ask_which("change")
-            return
-        self.elements = [self._changed(element, change, None) for element in self.elements]
-
-    def _ask_which(self, verb: str) -> None:
-        names = " or ".join(f"the {element.subject}" for element in self.elements)
-        self.built.questions.append(f"Which one should I {verb}: {names}?")
-
-    def _changed(self, element: Element, change: Change, count: int | None) -> Element:
-        size = change.size or element.size
-        if change.resize:
-            wanted = SIZES.index(size) + change.resize
-            size = SIZES[max(0, min(wanted, len(SIZES) - 1))]
-            if wanted not in range(len(SIZES)):
-                self.built.notices.append(f"The {element.subject} is already as {size} as the painter can draw it.")
-        count = element.count if count is None else count
-        if not 1 <= count <= 12:
-            self.built.questions.append(f"I cannot draw {count} {element.subject}: a group has at most 4. How many?")
-        update = {
-            "size": size,
-            "tint": change.tint or element.tint,
-            "position": change.position or element.position,
-            "count": max(1, min(count, 12)),
-        }
-        return element.model_copy(update=update)
-
-    def _relate(self) -> None:
-        for a, kind, b in self.clause.links:
-            first, second = self._linked(a, b), self._linked(b, a)
-            if first is None or second is None or first == second:
-                self.built.questions.append(f"What stands {kind} what? I see only one thing there.")
-                continue
-            self.relation = kind if first < second else OPPOSITE[kind]
-            for at in (first, second):
-                self.elements[at] = self.elements[at].model_copy(update={"position": None})
-        if (
-            "replace" in self.clause.verbs
-            and not self.clause.replaced
-            and len(self.clause.nouns) == 2
-            and self.relation
-        ):
-            self.relation = OPPOSITE[self.relation]
-
-    def _linked(self, noun: int, other: int) -> int | None:
-        """The element that one end of a relation means; "it" is the thing that the other end is not."""
-        if noun != FOCUS:
-            return self.noun_at.get(noun)
-        rest = [at for at in range(len(self.elements)) if at != self.noun_at.get(other)]
-        return rest[0] if rest else None
-
-    def _index(self, subject: str) -> int | None:
-        return next((at for at, element in enumerate(self.elements) if element.subject == subject), None)
-
-    def _background(self) -> str | None:
-        named = self.clause.backgrounds
-        if len(dict.fromkeys(named)) > 1:
-            rest = " and ".join(repr(name) for name in named[1:])
-            self.built.notices.append(f"A picture has one background: I took {named[0]!r} and left out {rest}.")
-        if not named and "background" in self.clause.aspects and not self.clause.kept:
-            self.built.questions.append("Which background do you want?")
-        if "the background" in self.clause.same_aspects or "background" in self.clause.same_aspects:
-            focus = self.context.focus
-            return named[0] if named else focus.draft.background if focus else self.base.background
-        return named[0] if named else self.base.background
-
-    def _style(self) -> str | None:
-        for word, role in self.clause.models:
-            known = self.context.resolve(word)
-            if isinstance(known, str):
-                self.built.questions.append(known)
-                continue
-            self._uses(known, role)
-            if role == "style" and known.draft.style:
-                return known.draft.style
-        if len(set(self.clause.styles)) > 1:
-            self.built.notices.append(f"A picture has one style: I took {self.clause.styles[0]!r}.")
-        if "style" in self.clause.same_aspects and self.context.focus is not None:
-            return self.context.focus.draft.style
-        return self.clause.styles[0] if self.clause.styles else self.base.style

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
+from chatdit.agents.announcements import take_announcement
 from chatdit.agents.lexer import Lexeme, next_subject
 from chatdit.agents.lexicon import Kind
-from chatdit.tools.pocket.vocabulary import BACKGROUNDS
+from chatdit.agents.seasons import spell_seasons
 
 CONTENT: frozenset[Kind] = frozenset(
     ("subject", "background", "style", "tint", "size", "resize", "pronoun", "position", "gone", "again", "unknown",
@@ -25,7 +27,6 @@ _NOUN_START: frozenset[Kind] = frozenset(("article", "number", "vague", "size", 
 _SENTENCE_WORDS = 40
 """How far ahead a sentence is read to tell whether it begins another picture."""
 
-_SEASONS = (("meadow", "spring"), ("beach", "summer"), ("autumn", "autumn"), ("snow", "winter"))
 _SPREADABLE: tuple[Kind, ...] = ("background", "style", "tint", "size")
 
 
@@ -49,9 +50,9 @@ class Segments:
 
 def split_pictures(lexemes: Sequence[Lexeme], known_pictures: int = 0, limit: int = 24) -> Segments:
     """One segment for each picture; `known_pictures` is how many "image 2" could mean already drawn ones."""
-    rest, announced, plural = _take_announcement(list(lexemes))
+    rest, announced, plural = take_announcement(list(lexemes))
     result = Segments([], announced)
-    rest = _spell_seasons(rest, result)
+    rest, result.notices = spell_seasons(rest)
     if announced is not None and announced > limit:
         result.questions.append(
             f"You asked for {announced} pictures; I draw at most {limit} at a time. Which ones first?"
@@ -68,56 +69,6 @@ def split_pictures(lexemes: Sequence[Lexeme], known_pictures: int = 0, limit: in
 def has_content(lexemes: Sequence[Lexeme]) -> bool:
     """True when the words say anything about a picture."""
     return any(lexeme.kind in CONTENT for lexeme in lexemes)
-
-
-def _take_announcement(lexemes: list[Lexeme]) -> tuple[list[Lexeme], int | None, bool]:
-    """Removes "three pictures of", "a 4-panel comic", "pictures of"; returns their number and whether plural."""
-    for at, lexeme in enumerate(lexemes):
-        if lexeme.kind != "picture" or (at and lexemes[at - 1].kind in ("same", "ordinal", "picture_number")):
-            continue
-        start, number = _number_before(lexemes, at)
-        if number is None and lexeme.value == 1:
-            continue
-        if number == 1 or (at and lexemes[at - 1].kind in ("definite", "each")):
-            continue
-        end = at + 1
-        while end < len(lexemes) and (lexemes[end].kind == "picture" or _announces(lexemes[end])):
-            end += 1
-        later = [w for w in lexemes[start:end] if w.kind == "number"]
-        number = number if number is not None else next((int(w.value) for w in later), None)
-        rest, again, _ = _take_announcement(lexemes[end:])
-        return lexemes[:start] + rest, number if number is not None else again, True
-    return lexemes, None, False
-
-
-def _announces(lexeme: Lexeme) -> bool:
-    return lexeme.kind == "number" or lexeme.text in ("in", "of", "with", "comic", "strip", "story", "set")
-
-
-def _number_before(lexemes: list[Lexeme], at: int) -> tuple[int, int | None]:
-    start = at
-    while start and lexemes[start - 1].kind in ("undrawable", "picture", "filler", "another"):
-        start -= 1
-    if start and lexemes[start - 1].kind in ("number", "vague"):
-        return start - 1, int(lexemes[start - 1].value)
-    return at, None
-
-
-def _spell_seasons(lexemes: list[Lexeme], result: Segments) -> list[Lexeme]:
-    spelled: list[Lexeme] = []
-    for lexeme in lexemes:
-        if lexeme.kind == "all_seasons":
-            for place, season in _SEASONS:
-                spelled += [Lexeme("background", place, season), Lexeme("comma", "", ",")]
-            drawn = ", ".join(f"{season} {BACKGROUNDS[place].phrase}" for place, season in _SEASONS)
-            result.notices.append(f"The painter knows places, not all seasons; I draw {drawn}.")
-        elif lexeme.kind == "season":
-            spelled.append(replace(lexeme, kind="background"))
-            phrase = BACKGROUNDS[str(lexeme.value)].phrase
-            result.notices.append(f"The painter knows places, not {lexeme.text}; I draw {lexeme.text} {phrase}.")
-        else:
-            spelled.append(lexeme)
-    return spelled
 
 
 def _cut(lexemes: list[Lexeme], known_pictures: int, announced: int | None) -> list[list[Lexeme]]:
@@ -202,7 +153,7 @@ def _draws_anew(lexemes: Sequence[Lexeme]) -> bool:
 def _leans_back(lexemes: Sequence[Lexeme]) -> bool:
     """True for "A rocket is above it", "A dog stands left of the cat": the sentence goes on with the same picture."""
     end = next((i for i, w in enumerate(lexemes) if w.kind == "stop"), len(lexemes))
-    pairs = zip(lexemes[:end], lexemes[1:end], strict=False)
+    pairs = pairwise(lexemes[:end])
     beside_known = any(a.kind in ("relation", "near") and b.kind in ("definite", "pronoun") for a, b in pairs)
     return beside_known or any(w.kind == "side" for w in lexemes[:end])
 
@@ -229,7 +180,7 @@ def _spread(lexemes: list[Lexeme]) -> list[Segment]:
         run = _run_of(lexemes, kind)
         if len(run) > 1:
             first, last = run[0], run[-1]
-            spread = [lexemes[:first] + [lexemes[at]] + lexemes[last + 1 :] for at in run]
+            spread = [[*lexemes[:first], lexemes[at], *lexemes[last + 1 :]] for at in run]
             return [Segment(words, repeats=i > 0) for i, words in enumerate(spread)]
     return [Segment(lexemes)]
 

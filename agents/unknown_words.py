@@ -6,7 +6,8 @@ import difflib
 from collections.abc import Sequence
 
 from chatdit.agents.lexer import Lexeme
-from chatdit.agents.lexicon import COLOURS, PLACE_OR_SUBJECT, painter_names, phrase_table
+from chatdit.agents.lexicon import PLACE_OR_SUBJECT, painter_names, phrase_table
+from chatdit.agents.word_lists import COLOURS
 from chatdit.tools.pocket.vocabulary import TINTS
 
 _ASKED_ABOUT = 6

@@ -25,6 +25,7 @@ from chatdit.tools.pocket.scene import Scene, Thing, random_scene, random_set
 from chatdit.tools.pocket.vocabulary import BACKGROUNDS, DRAWABLE, SUBJECTS, find_background
 from chatdit.tools.types import ImageRef
 
+POCKET = Painter()
 ON_MEADOW = "You named no place"
 
 
@@ -36,7 +37,7 @@ def attached(count: int) -> tuple[InstructionInput, ...]:
     return tuple(InstructionInput(id=f"input_{n}", image=picture("a")) for n in range(1, count + 1))
 
 
-def talk(*texts: str, images: int = 0, painter: Painter = Painter()) -> Instruction:
+def talk(*texts: str, images: int = 0, painter: Painter = POCKET) -> Instruction:
     """The instruction of the last text, after the others have been drawn or asked about."""
     pictures: list[PastPicture] = []
     turns: list[PastTurn] = []
@@ -418,8 +419,23 @@ def test_the_longest_text_is_read_quickly(text: str) -> None:
 
 
 def test_any_shuffle_of_known_words_gives_pictures_or_questions() -> None:
-    words = "a the same cat rocket it on beach then and of left in moon with picture second make red 3 #2 where gone".split()
-    words += ["replace", "instead", "of", ",", ".", "two", "pictures", "another", "this", "bigger", "to", "its", "left"]
+    said = "a the same cat rocket it on beach then and of left in moon with picture second make red 3 #2 where gone"
+    words = [
+        *said.split(),
+        "replace",
+        "instead",
+        "of",
+        ",",
+        ".",
+        "two",
+        "pictures",
+        "another",
+        "this",
+        "bigger",
+        "to",
+        "its",
+        "left",
+    ]
     rng = random.Random(3)
     for _ in range(1500):
         text = " ".join(rng.choices(words, k=rng.randint(1, 14)))
@@ -451,5 +467,5 @@ def test_the_offline_brain_plans_what_it_parsed() -> None:
 
 
 def test_an_unknown_brain_is_named() -> None:
-    with pytest.raises(ValueError, match="'oracle'.*offline, openai"):
+    with pytest.raises(ValueError, match=r"'oracle'.*offline, openai"):
         make_brain("oracle")
