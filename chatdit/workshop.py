@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chatdit.agents.brain import Brain, BrainSettings, Painter, make_brain
+from chatdit.agents.brain import Brain, BrainSettings, Painter, make_brain, with_sight
 from chatdit.config import ConfigError, Settings, api_key
 from chatdit.painter import LazyPainter
 from chatdit.preset_brain import PresetBrain
@@ -68,7 +68,7 @@ class Workshop:
 
         steps, guidance = self.settings.steps, self.settings.guidance
         return Deps(
-            brain=PresetBrain(self.brain, size, steps, guidance, drawn_seeds),
+            brain=PresetBrain(with_sight(self.brain, artifacts.open_image), size, steps, guidance, drawn_seeds),
             tools=TOOLS,
             context=self.run_context(artifacts, preview=preview),
             cache=NodeCache(nodes, self.painter.weights_hash),
