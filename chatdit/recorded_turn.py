@@ -134,7 +134,8 @@ class RecordedTurn:
         """What was said, what was drawn, and what the person should know about it."""
         drawn = [f"#{picture.number}: {picture.output.description}" for picture in self.turn.images]
         notes = [f"Note: {warning}" for warning in warnings if warning not in event.text]
-        return "\n".join([event.text, *drawn, *notes])
+        sheets = [f"Contact sheet: {path}" for path in self._recorder.sheets]
+        return "\n".join([event.text, *drawn, *sheets, *notes])
 
     def _break_off(self, status: TurnStatus, reply: str) -> None:
         with suppress(StoreError):  # on a full disk the turn stays `running`, which can be gone on with as well

@@ -30,10 +30,12 @@ class PictureRecorder:
         self._artifacts = artifacts
         self._turn = turn
         self._folder = folder
-        self._level = level
+        self._level: MetadataLevel = level
         self._plan = turn.plan or Plan()
         self._instruction = turn.instruction or Instruction()
         self._made: dict[str, ToolOutput] = {}
+        self.sheets: tuple[Path, ...] = ()
+        """Contact sheets of the turn's steps; they show pictures and are none themselves."""
 
     def plan(self, plan: Plan) -> None:
         """The plan that runs from here on: the first one, an editor's, or a repair's."""
@@ -49,6 +51,7 @@ class PictureRecorder:
         node = next((node for node in self._plan.nodes if node.id == event.id), None)
         if node is None:
             return ()
+        self._keep_sheet(node, event.output)
         answers = [(k, answer) for k, answer in enumerate(self._plan.outputs) if answer.node == node.id]
         return tuple(self._keep(k, answer, node, event) for k, answer in answers if self._has(answer, event.output))
 
@@ -79,6 +82,16 @@ class PictureRecorder:
         )
         self._store.add_picture(self._turn.id, picture, recipe)
         return picture
+
+    def _keep_sheet(self, node: Node, output: ToolOutput) -> None:
+        sheet = getattr(output, "contact_sheet", None)
+        if not isinstance(sheet, ImageRef):
+            return
+        recipe = Recipe(model=self._turn.painter, tool=node.tool, seed=self._turn.seed)
+        level: MetadataLevel = "none" if self._level == "none" else "minimal"
+        data = png_with_recipe(self._artifacts.open_image(sheet), recipe, level)
+        name = f"{self._turn.first_picture:04d}-contact-sheet-{sheet.sha256[:8]}.png"
+        self.sheets = tuple(dict.fromkeys((*self.sheets, write_new(self._folder / name, data))))
 
     def _recipe(self, answer: PlanOutput, node: Node, output: ToolOutput) -> Recipe:
         args = fill(node.args, self._image_of)

@@ -290,13 +290,12 @@ class Session:
         left = self.pending
         if left is not None and left.status == "running":  # by a process that was killed; now it is given up
             self._store.settle_turn(left.id, "cancelled", reply="Given up.", warnings=left.warnings, seconds=0)
-        if seed is None:
-            seed = self._settings.seed
+        settings = _merged(self._settings, {"seed": seed, "size": size})
         return self._store.begin_turn(
             self.id,
             text,
-            secrets.randbelow(2**31) if seed is None else seed,
-            size=size or self._settings.size,
+            secrets.randbelow(2**31) if settings.seed is None else settings.seed,
+            size=settings.size,
             inputs=attached.inputs,
             warnings=notes,
             brain=self._workshop.brain.name,

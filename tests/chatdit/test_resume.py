@@ -120,7 +120,7 @@ def test_an_unknown_id_names_the_nearest(new_session: MakeSession) -> None:
 def test_an_ambiguous_or_absent_id(new_session: MakeSession, tmp_path: Path) -> None:
     with pytest.raises(UnknownSession, match="there are none yet"):
         Session.resume("x", home=tmp_path / "empty")
-    new_session(), new_session()
+    assert new_session().id != new_session().id
     with pytest.raises(UnknownSession, match="give more of the id"):
         new_session(resume="2")
 

@@ -15,15 +15,19 @@ from typing import cast
 import pytest
 from PIL import Image
 
-from chatdit.agents.brain import InstructionError, Painter, Request
+from chatdit.agents import verifier
+from chatdit.agents.brain import EndpointError, InstructionError, Painter, Request
 from chatdit.agents.events import Event, NodeFinished, NodeStarted, Parsed, Planned, Responded
 from chatdit.agents.instruction import Instruction
 from chatdit.agents.offline_brain import OfflineBrain
 from chatdit.agents.plan import Plan
 from chatdit.config import ConfigError, change_setting
+from chatdit.replay import replay
 from chatdit.session import Session, TurnEnded
 from chatdit.session_errors import SessionBusy, SessionError, StoreError
 from chatdit.store import SessionStore
+from chatdit.tools.artifacts import ArtifactStore
+from chatdit.tools.catalogue import TOOLS
 from chatdit.tools.types import Cancelled, Problem, ToolError
 
 MakeSession = Callable[..., Session]
@@ -191,6 +195,32 @@ def test_an_edited_plan_runs_instead(new_session: MakeSession) -> None:
     assert turn.plan is not None and len(turn.plan.nodes) == 1
 
 
+def test_a_contact_sheet_is_a_file_and_not_a_picture(new_session: MakeSession) -> None:
+    def with_sheet(plan: Plan) -> Plan:
+        node = plan.nodes[0]
+        return plan.model_copy(
+            update={"nodes": (node.model_copy(update={"args": {**node.args, "contact_sheet": True}}), *plan.nodes[1:])}
+        )
+
+    session = new_session()
+    turn = session.send(TWO, approve=with_sheet)
+    (sheet,) = (session.folder / "images").glob("*-contact-sheet-*.png")
+    assert f"Contact sheet: {sheet}" in turn.reply
+    assert len(turn.images) == 2 and sheet not in {picture.path for picture in turn.images}
+
+
+@pytest.mark.parametrize(
+    ("seed", "size", "words"), [(-1, None, "seed = -1"), (2**63, None, "seed"), (1, (0, 5), "size")]
+)
+def test_an_unusable_seed_or_size_is_refused(
+    new_session: MakeSession, seed: int, size: tuple[int, int] | None, words: str
+) -> None:
+    session = new_session()
+    with pytest.raises(ConfigError, match=words):
+        session.send("a cat", seed=seed, size=size)
+    assert session.turns() == ()
+
+
 def test_attached_pictures_become_inputs(new_session: MakeSession, tmp_path: Path) -> None:
     brain = Watched()
     session = new_session(brain=brain)
@@ -332,6 +362,41 @@ def test_a_failing_brain_leaves_a_turn_that_can_be_tried_again(new_session: Make
     assert broken is not None and (broken.status, session.history()) == ("failed", ())
     assert "does not answer" in broken.reply
     assert session.finish().status == "done"
+
+
+def test_a_repaired_picture_keeps_its_number_and_the_seed_it_was_drawn_with(
+    new_session: MakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([True, False])  # the first picture looks blank
+    monkeypatch.setattr(verifier, "is_blank", lambda pixels: next(answers, False))
+    session = new_session(seed=5)
+    turn = session.send(TWO)
+    first, second = turn.images
+    assert (first.number, first.seed, second.number) == (1, 6, 2)
+    assert len(list((session.folder / "images").iterdir())) == 3, "the blank one stays on the disk"
+    context = session._workshop.run_context(ArtifactStore(session.folder / "elsewhere"))
+    assert replay(first.path, context, TOOLS).equal
+
+
+def test_the_language_model_endpoint_is_wired(new_session: MakeSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(ConfigError, match="has no key"):
+        new_session(planner="openai").send("a cat")
+    nobody = {"base_url": "http://127.0.0.1:9/v1", "model": "m", "timeout": 2}
+    session = new_session(planner="openai", llm=nobody)
+    assert session.status.startswith("openai:m")
+    turn = session.send("a cat on the beach")
+    assert turn.status == "done" and any("127.0.0.1:9" in warning for warning in turn.warnings)
+    strict = new_session(planner="openai", llm=nobody | {"fallback": False})
+    with pytest.raises(EndpointError):
+        strict.send("a cat on the beach")
+    assert strict.pending is not None and strict.pending.status == "failed"
+
+
+def test_the_table_planner_is_wired(new_session: MakeSession) -> None:
+    turn = new_session(planner="table").send(TWO)
+    assert turn.plan is not None and len(turn.plan.nodes) == 1
+    assert turn.brain.startswith("table")
 
 
 @contextmanager
