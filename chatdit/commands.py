@@ -139,7 +139,7 @@ def _show(repl: Repl, argument: str) -> None:
 def _use(repl: Repl, argument: str) -> None:
     picture = _picture(repl, argument)
     repl.attach(picture)
-    repl.say(f"#{picture.number} goes with your next message")
+    repl.say(f"#{picture.number}: attached to your next message")
 
 
 def _branch(repl: Repl, argument: str) -> None:
@@ -154,9 +154,8 @@ def _load(repl: Repl, argument: str) -> None:
     typed = take_attachments(argument, repl.folder)
     if typed.text or not typed.pictures:
         raise UsageError(f"/load {argument[:80]!r}: expected the path of a picture that exists")
-    for path in typed.pictures:
-        repl.attach(path)
-        repl.say(f"{path.name} goes with your next message")
+    repl.attach(*typed.pictures)
+    repl.say(f"{', '.join(path.name for path in typed.pictures)}: attached to your next message")
 
 
 def _save(repl: Repl, argument: str) -> None:

@@ -27,6 +27,7 @@ from chatdit.lines import LineSource, PlainLines
 from chatdit.painter_label import painter_label
 from chatdit.render import DrawingView, error, plan_table
 from chatdit.terminal_image import Protocol, choose_protocol
+from chatdit.tools.images import load_picture
 from chatdit.turn_view import report, watch
 
 if TYPE_CHECKING:
@@ -117,9 +118,12 @@ class Repl:
         self.session.warm()
         Thread(target=self._read_label, args=(self.session.settings.model,), daemon=True).start()
 
-    def attach(self, picture: Path | Picture) -> None:
-        """Let `picture` go with the next message."""
-        self.attached.append(picture)
+    def attach(self, *pictures: Path | Picture) -> None:
+        """Let `pictures` go with the next message. Raises ToolError, and attaches none, if one cannot be read."""
+        for picture in pictures:
+            if isinstance(picture, Path):
+                load_picture(picture)
+        self.attached += pictures
 
     def switch(self, session: Session) -> None:
         """Go on in another session; the one so far is let go of."""
@@ -164,8 +168,7 @@ class Repl:
         typed = take_attachments(line, self.folder, len(self.attached))
         if typed.missing:
             raise UsageError(f"there is no picture at {typed.missing[0][:200]!r}: check the path; nothing was sent")
-        for path in typed.pictures:
-            self.attach(path)
+        self.attach(*typed.pictures)
         if not typed.text:
             self.say(f"{len(self.attached)} attached; now say what to do with it")
             return
