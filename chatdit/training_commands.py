@@ -58,7 +58,8 @@ def bench_pocket(
     record: Record = False,
 ) -> None:
     """How well the embedded model draws, as its recogniser reads it."""
-    from chatdit.evals.bench_pocket import run, write_record
+    from chatdit.evals.bench_pocket import run
+    from chatdit.evals.records import write_record
 
     measured = run(model=model, cases=cases, seed=seed, steps=steps, guidance=guidance, notify=_notify)
     _print(measured, json)
@@ -73,7 +74,8 @@ def bench_startup(
     record: Record = False,
 ) -> None:
     """Seconds to the help, to the prompt, and to the first picture of a fresh process."""
-    from chatdit.evals.bench_startup import run, write_record
+    from chatdit.evals.bench_startup import run
+    from chatdit.evals.records import write_record
 
     measured = run(repeats)
     _print(measured, json)

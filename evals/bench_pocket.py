@@ -6,22 +6,20 @@ fresh renders of the same captions is part of the record: no share can be truste
 
 from __future__ import annotations
 
-import json
 import platform
 import random
 import resource
 import statistics
-import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib import metadata
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from chatdit.evals.intervals import Estimate, bootstrap_mean, proportion
+from chatdit.evals.records import commit
 from chatdit.tools.dit.model import DiT, Row, SamplingOptions, Segment
 from chatdit.tools.pocket.captions import caption, joint_caption
 from chatdit.tools.pocket.recogniser import Reading, Recogniser, load_recogniser
@@ -36,7 +34,6 @@ from chatdit.tools.pocket.scene import (
 )
 from chatdit.tools.pocket.vocabulary import BACKGROUNDS, DRAWABLE, STYLES, TINTS
 
-RECORD = Path(__file__).parent / "records" / "pocket.json"
 Notify = Callable[[str, int, int], None]
 _CHUNK = 16
 
@@ -65,7 +62,7 @@ def run(
         "benchmark": "pocket",
         "command": f"chatdit bench pocket --cases {cases} --seed {seed} --json",
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "commit": _commit(),
+        "commit": commit(),
         "model": {"name": dit.name, "weights": dit.weights_hash},
         "sampling": {
             "steps": steps or defaults.steps,
@@ -81,13 +78,6 @@ def run(
         "seconds_per_picture": _seconds_per_picture(dit),
         "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
-
-
-def write_record(record: Mapping[str, object], path: Path = RECORD) -> Path:
-    """Write a record beside the others; the repository's history keeps the earlier ones."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    return path
 
 
 def recogniser_accuracy(recogniser: Recogniser, cases: int, seed: int) -> dict[str, Estimate]:
@@ -291,11 +281,3 @@ def _seconds_per_picture(dit: DiT, repeats: int = 5) -> dict[str, float | int]:
         "max": round(max(times), 3),
         "n": repeats,
     }
-
-
-def _commit() -> str | None:
-    here = Path(__file__).parent
-    found = subprocess.run(
-        ["git", "-C", str(here), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return found.stdout.strip() or None

@@ -7,7 +7,6 @@ cache is as it is, so the first run on a machine that has just been started take
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import platform
 import pty
@@ -20,16 +19,17 @@ import sys
 import tempfile
 import termios
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+
+from chatdit.evals.records import commit
 
 COMMAND = (sys.executable, "-P", "-c", "from chatdit.cli import main; main()")
 PROMPT = "›".encode()
 REQUEST = "a cat on the beach"
 LIMIT_SECONDS = 180.0
 PACKAGES = ("chatdit", "torch", "diffusers", "transformers", "langgraph", "prompt_toolkit", "typer")
-RECORD = Path(__file__).parent / "records" / "startup.json"
 
 Number = dict[str, float | int]
 
@@ -45,7 +45,7 @@ def run(repeats: int = 5, request: str = REQUEST) -> dict[str, object]:
         "benchmark": "startup",
         "command": f"chatdit bench startup --repeats {repeats} --json",
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "commit": _commit(),
+        "commit": commit(),
         "device": {"kind": "cpu", "cores": len(os.sched_getaffinity(0)), "machine": platform.machine()},
         "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
         "request": request,
@@ -53,13 +53,6 @@ def run(repeats: int = 5, request: str = REQUEST) -> dict[str, object]:
         "prompt_seconds": summary([seconds_to_prompt() for _ in range(repeats)]),
         "first_picture_seconds": summary([seconds_to_picture(request) for _ in range(repeats)]),
     }
-
-
-def write_record(record: Mapping[str, object], path: Path = RECORD) -> Path:
-    """Write a record beside the others; the repository's history keeps the earlier ones."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    return path
 
 
 def summary(seconds: list[float]) -> Number:
@@ -132,9 +125,3 @@ def _read_until(descriptor: int, wanted: bytes, deadline: float) -> None:
             seen += os.read(descriptor, 4096)
         except OSError as error:  # the child has closed its side
             raise RuntimeError(f"chatdit ended before its prompt; the terminal shows {seen[-200:]!r}") from error
-
-
-def _commit() -> str:
-    root = Path(__file__).resolve().parent.parent
-    done = subprocess.run(("git", "-C", str(root), "rev-parse", "--short", "HEAD"), capture_output=True, text=True)
-    return done.stdout.strip() or "unknown"
