@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from chatdit.agents.lexer import Lexeme
 
+_ALL = frozenset(("all", "both", "each", "every", "all of them", "both of them", "each of them", "everything"))
+
 
 def take_announcement(lexemes: list[Lexeme]) -> tuple[list[Lexeme], int | None, bool]:
     """Removes "three pictures of", "a 4-panel comic", "pictures of"; returns their number and whether plural."""
@@ -20,9 +22,29 @@ def take_announcement(lexemes: list[Lexeme]) -> tuple[list[Lexeme], int | None, 
             end += 1
         later = [w for w in lexemes[start:end] if w.kind == "number"]
         number = number if number is not None else next((int(w.value) for w in later), None)
+        if start and lexemes[start - 1].kind in ("locative", "with"):
+            start -= 1
         rest, again, _ = take_announcement(lexemes[end:])
         return lexemes[:start] + rest, number if number is not None else again, True
     return lexemes, None, False
+
+
+def share_with_all(pieces: list[list[Lexeme]]) -> list[list[Lexeme]]:
+    """ "a cat, then a dog, both in the snow": a place or style said of all goes to every picture without one."""
+    shared = _said_of_all(pieces[-1]) if len(pieces) > 1 else None
+    if shared is None:
+        return pieces
+    return [piece if any(w.kind == shared.kind for w in piece) else [*piece, shared] for piece in pieces]
+
+
+def _said_of_all(piece: list[Lexeme]) -> Lexeme | None:
+    for at, lexeme in enumerate(piece):
+        if lexeme.text not in _ALL:
+            continue
+        rest = [w for w in piece[at + 1 :] if w.kind not in ("filler", "locative", "article", "definite", "pronoun")]
+        if rest and rest[0].kind in ("background", "style"):
+            return rest[0]
+    return None
 
 
 def _announces(lexeme: Lexeme) -> bool:

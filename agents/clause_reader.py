@@ -171,6 +171,8 @@ class _Reader:
 
     def _modifier(self, word: Lexeme) -> None:
         change = self._place_for(word)
+        if word.kind == "tint" and change.tint not in (None, word.value):
+            self.clause.questions.append(f"A subject has one colour: {change.tint} or {word.value}?")
         if word.kind == "size":
             change.size = word.value  # type: ignore[assignment]
         elif word.kind == "resize":
@@ -187,6 +189,7 @@ class _Reader:
         if ahead and (word.kind != "position" or self.target is None or self._after_separator()):
             return self.pending.change
         if self.target is not None:
+            self.target.predicated = True
             return self.target.change
         if word.kind != "position" and self._list_leads_to_subject():
             return self.pending.change
@@ -259,6 +262,7 @@ class _Reader:
         if not self.clause.nouns:
             self.clause.focus_gone = True
             return
+        self.clause.verbs.add("gone")
         self.clause.removed.append(self.clause.nouns.pop())
         while self.clause.nouns and self._joined_before_gone():
             self.clause.removed.append(self.clause.nouns.pop())
@@ -308,7 +312,10 @@ class _Reader:
             self.slot = "scene"
 
     def _pronoun(self, word: Lexeme) -> None:
-        if self.slot == "old":
+        if self.slot == "old" and word.value == 2:
+            self._swap()
+            self.clause.pronoun = 2
+        elif self.slot == "old":
             self.old = None
             self.clause.pronoun = max(self.clause.pronoun, int(word.value))
         elif self.slot == "removed":

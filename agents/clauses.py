@@ -39,6 +39,8 @@ class Noun:
     picture: Lexeme | None = None
     """Where it comes from: "the cat from picture 2"."""
     with_before: bool = False
+    predicated: bool = False
+    """Something is said of it after its name: "the cat is red"."""
 
 
 @dataclass
@@ -75,10 +77,21 @@ class Clause:
         """True when the sentence changes an existing picture rather than describing a new one."""
         names_nothing = not self.nouns and bool(self.change or self.backgrounds or self.styles or self.aspects)
         acts = bool(self.replaced or self.focus_gone or self.same_picture or (self.removed and not self.nouns))
+        told = bool(self.nouns) and all(noun.known == "the" and noun.predicated for noun in self.nouns)
+        told = told and not self.backgrounds and "draw" not in self.verbs
         on_known = any(noun.known in ("the", "another") for noun in self.nouns) or not self.nouns
         verb = "add" in self.verbs or (bool(self.verbs & {"make", "put", "turn", "keep", "instead"}) and on_known)
         placed = "put" in self.verbs or bool(self.nouns and self.nouns[0].with_before)
-        return names_nothing or acts or verb or placed or bool(self.pronoun and not self.is_only) or self.is_again
+        return (
+            names_nothing
+            or acts
+            or told
+            or "gone" in self.verbs
+            or verb
+            or placed
+            or bool(self.pronoun and not self.is_only)
+            or self.is_again
+        )
 
     @property
     def is_again(self) -> bool:

@@ -82,6 +82,8 @@ def _single(word: str) -> list[Lexeme]:
         return [Lexeme("number", int(word[:6]), word)]
     if word[0] == "#" and len(word) > 1:
         return [Lexeme("picture_number", int(word[1:7]), word)]
+    if "-" in word and (spaced := word.replace("-", " ")) in phrase_table():
+        return [_known(spaced, phrase_table()[spaced])]
     if "-" in word:
         return [lexeme for part in word.split("-") if part for lexeme in _longest([part], 0)[1]]
     if not word[0].isalnum() and ord(word[0]) < 0x2000:
@@ -153,7 +155,8 @@ def _another(lexemes: list[Lexeme], at: int) -> Lexeme:
     if next_subject(lexemes, at + 1) is not None:
         return lexemes[at]
     following = lexemes[at + 1].kind if at + 1 < len(lexemes) else "stop"
-    if following in ("picture", "with", "locative", "unknown"):
+    one = following == "number" and lexemes[at + 1].value == 1
+    if one or following in ("picture", "with", "locative", "unknown"):
         return lexemes[at]
     return replace(lexemes[at], kind="filler" if following in ("aspect", "background") else "again")
 

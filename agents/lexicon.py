@@ -113,7 +113,7 @@ _GRAMMAR: Mapping[Kind, Mapping[str | int, tuple[str, ...]]] = {
     "put": {"": ("put", "place", "take", "move", "send", "bring", "position", "shift", "take it to", "stand")},
     "turn": {"": ("turn", "change", "convert", "transform", "recolor", "recolour", "colour it", "color it", "switch",
                   "becomes", "become", "tint", "modify", "update", "adjust")},
-    "add": {"": ("add", "include", "insert", "plus", "with an added", "adding")},
+    "add": {"": ("add", "include", "insert", "plus", "give", "with an added", "adding")},
     "remove": {"": ("without", "remove", "no", "minus", "delete", "erase", "get rid of", "take away", "take out",
                     "leave out", "omit", "except", "excluding", "there is no", "there are no", "has no", "no more",
                     "there is no longer", "is without", "removing", "cut out")},
@@ -195,6 +195,7 @@ _MORE_SUBJECTS = {
 """Plurals that the vocabulary spells otherwise."""
 
 _MORE_PLACES = {"water": "underwater", "hill": "mountains", "lakeshore": "lake", "outdoors": "meadow", "snowy": "snow"}
+_MORE_PLACES |= dict.fromkeys(("no background", "without background", "without a background"), "studio")
 
 PLACE_OR_SUBJECT: Mapping[str, str] = {"moon": "moon", "full moon": "moon", "stars": "space"}
 """Subject words that name a background when they follow a word of place ("on the moon")."""

@@ -77,9 +77,9 @@ class SceneEditor:
             self.elements = []
         for noun in self.clause.removed:
             at = self._index(noun.subject)
-            if at is None:
+            if at is None and self.base.elements:
                 self._say_absent(noun)
-            else:
+            elif at is not None:
                 self._take_away(at, noun)
         if self.base.elements and not self.elements and not self.clause.nouns:
             self.built.questions.append("Nothing would be left in the picture. What should I draw instead?")
@@ -192,12 +192,8 @@ class SceneEditor:
             self.relation = kind if first < second else OPPOSITE[kind]
             for at in (first, second):
                 self.elements[at] = self.elements[at].model_copy(update={"position": None})
-        if (
-            "replace" in self.clause.verbs
-            and not self.clause.replaced
-            and len(self.clause.nouns) == 2
-            and self.relation
-        ):
+        both_named = len(self.clause.nouns) == 2 or self.clause.pronoun == 2
+        if "replace" in self.clause.verbs and not self.clause.replaced and both_named and self.relation:
             self.relation = OPPOSITE[self.relation]
 
     def _linked(self, noun: int, other: int) -> int | None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from chatdit.agents.announcements import take_announcement
+from chatdit.agents.announcements import share_with_all, take_announcement
 from chatdit.agents.lexer import Lexeme, next_subject
 from chatdit.agents.lexicon import Kind
 from chatdit.agents.seasons import spell_seasons
@@ -58,7 +58,7 @@ def split_pictures(lexemes: Sequence[Lexeme], known_pictures: int = 0, limit: in
             f"You asked for {announced} pictures; I draw at most {limit} at a time. Which ones first?"
         )
         return result
-    for words in _cut(rest, known_pictures, announced):
+    for words in share_with_all(_cut(rest, known_pictures, announced)):
         for place_words in _cut_places(words):
             result.items += _spread(place_words)
     _note_places(result, announced, plural or any(w.kind == "each" for w in lexemes))
@@ -108,7 +108,7 @@ def _heading(lexemes: list[Lexeme], at: int, done: int, known: int, announced: i
     single = here.kind == "number" and here.value == 1 and not (at and lexemes[at - 1].kind == "ordinal")
     if here.kind == "another" or single:
         begins = {"picture": 2, "with": 2, "locative": 1, "into": 1, "background": 1}
-        return begins.get(then.kind)
+        return 2 if here.kind == "another" and then.kind == "number" else begins.get(then.kind)
     if here.text in ("the other", "other"):
         return 1
     return _ordinal_heading(lexemes, at, done, announced)
@@ -122,9 +122,11 @@ def _ordinal_heading(lexemes: list[Lexeme], at: int, done: int, announced: int |
     words = lexemes[at + length : at + length + 2]
     if len(words) < 2 or words[0].kind != "ordinal":
         return None
+    article = any(w.kind == "article" for w in lexemes[at : at + length])
     named = words[1].kind == "picture" or (words[1].kind == "number" and words[1].value == 1)
+    named = named or (article and words[1].kind in ("with", "background"))
     expected = words[0].value == done + 1 or words[0].value == -1
-    fresh = done > 0 or announced is not None or any(w.kind == "article" for w in lexemes[at : at + length])
+    fresh = done > 0 or announced is not None or article
     return length + 2 if named and expected and fresh else None
 
 

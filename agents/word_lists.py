@@ -13,7 +13,7 @@ quite rather more bit colour color coloured colored looks look looking get got g
 standing sits placed positioned located shown seen done what how about by for version variant variation kind
 sort type together side time actually maybe perhaps simply ones things thing everything else rest whole entire
 set adventures adventure story day life remains remain stays stay remaining nice good great cool cute lovely
-beautiful pretty awesome amazing wonderful simple digital high quality detailed hd 4k
+beautiful pretty awesome amazing wonderful perfect wow simple digital high quality detailed hd 4k
 """
 _UNDRAWABLE = """
 happy sad angry funny silly scary friendly sleepy tired sleeping asleep sitting standing running walking flying
