@@ -46,7 +46,7 @@ class RecordedTurn:
         self._id = turn.id
         self._folder = store.root / "sessions" / turn.session
         self._recorder = PictureRecorder(
-            store, artifacts, turn, settings.out or self._folder / "images", settings.metadata
+            store, artifacts, turn, (settings.out or self._folder / "images").absolute(), settings.metadata
         )
         self._begun = turn
         self._plan = turn.plan
