@@ -67,6 +67,22 @@ def bench_pocket(
         typer.echo(f"written to {write_record(measured)}", err=True)
 
 
+@bench.command("sheet")
+def bench_sheet(
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="PNG to write.")],
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the first picture; the others count up.")] = 0,
+    model: Annotated[str, typer.Option(metavar="M", help="pocket, or a pocket folder.")] = "pocket",
+) -> None:
+    """A sheet of sixteen pictures with their captions, to look at."""
+    from chatdit.evals.sample_sheet import sample_sheet
+
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"{out} is not a PNG file name: expected a name that ends in .png")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    sample_sheet(model, seed).save(out, optimize=True)
+    typer.echo(str(out))
+
+
 @bench.command("startup")
 def bench_startup(
     repeats: Annotated[int, typer.Option(min=1, metavar="N", help="Measurements of each number.")] = 5,

@@ -20,6 +20,7 @@ FROZEN = {
     "": ["--continue", "--help", "--model", "--out", "--planner", "--version", "--yes", "-c", "-h", "-y"],
     "bench": ["--help", "-h"],
     "bench pocket": ["--cases", "--guidance", "--help", "--json", "--model", "--record", "--seed", "--steps", "-h"],
+    "bench sheet": ["--help", "--model", "--seed", "-h"],
     "bench startup": ["--help", "--json", "--record", "--repeats", "-h"],
     "doctor": ["--help", "--json", "--model", "--planner", "-h"],
     "export": ["--format", "--help", "--json", "--out", "-h"],

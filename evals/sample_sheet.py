@@ -1,0 +1,52 @@
+"""A sheet of pictures with their captions, so that a person can look at what a model draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from chatdit.tools.dit.model import DiT, Row, Segment
+
+CAPTIONS: tuple[str, ...] = (
+    "a large fox in the forest",
+    "a cat left of a rocket on the beach",
+    "three dogs in the snow",
+    "a large red car in the city",
+    "a robot on the moon",
+    "an owl above a cake in the kitchen",
+    "a large lion in the desert",
+    "a penguin right of a tent at night",
+    "a large whale under water",
+    "two butterflies in the garden",
+    "a large unicorn at sunset, sketch style",
+    "a purple dragon in the mountains, pixel art style",
+)
+SET_CAPTIONS: tuple[str, ...] = ("a panda on the beach", "a panda in autumn", "a panda in the snow", "a panda on stage")
+_LABEL_PIXELS = 22
+_COLUMNS = 4
+
+
+def sample_sheet(model: str = "pocket", seed: int = 0) -> Image.Image:
+    """Twelve pictures and one set of four, each with its caption; the seeds count up from `seed`."""
+    dit = DiT.load(model)
+    width, height = dit.defaults.width, dit.defaults.height
+    rows = [Row(text, (Segment(width, height),), seed + i) for i, text in enumerate(CAPTIONS)]
+    together = " ".join(f"[panel{i}] {text}" for i, text in enumerate(SET_CAPTIONS, start=1))
+    panels = tuple(Segment(width, height, panel=i) for i in range(len(SET_CAPTIONS)))
+    drawn = dit.sample(rows) + dit.sample([Row(together, panels, seed)])
+    return _sheet([picture for row in drawn for picture in row.images], (*CAPTIONS, *SET_CAPTIONS))
+
+
+def _sheet(pictures: Sequence[torch.Tensor], labels: Sequence[str]) -> Image.Image:
+    height, width = pictures[0].shape[1:]
+    rows = -(-len(pictures) // _COLUMNS)
+    sheet = Image.new("RGB", (_COLUMNS * width, rows * (height + _LABEL_PIXELS)), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
+    for i, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
+        x, y = i % _COLUMNS * width, i // _COLUMNS * (height + _LABEL_PIXELS)
+        pixels = picture.mul(255).round().byte().permute(1, 2, 0).contiguous().numpy()
+        sheet.paste(Image.fromarray(pixels, "RGB"), (x, y))
+        pen.text((x + 5, y + height + 4), label, fill=(40, 40, 40), font=font)
+    return sheet
