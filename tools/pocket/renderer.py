@@ -73,7 +73,13 @@ class Renderer:
     ) -> tuple[Tensor, list[tuple[Placement, ...]]]:
         """Pictures float (B, 3, 256, 256) in [-1, 1] and where every sprite stands."""
         placements = [place(scene, rng) for scene in scenes]
-        return self._draw(scenes, placements, rng, None), placements
+        return self.pictures_of(scenes, placements, rng), placements
+
+    def pictures_of(
+        self, scenes: Sequence[Scene], placements: Sequence[tuple[Placement, ...]], rng: random.Random
+    ) -> Tensor:
+        """Pictures float (B, 3, 256, 256) in [-1, 1] of sprites placed by hand; scenes give place and style."""
+        return self._draw(scenes, placements, rng, None)
 
     def render(self, scenes: Sequence[Scene], rng: random.Random) -> Rendering:
         """Pictures with everything that is known about them.

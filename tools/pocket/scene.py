@@ -128,6 +128,28 @@ def random_set(rng: random.Random, panels: int, subjects: Sequence[str] = DRAWAB
     return tuple(_with_hero(hero, background, style, rng, subjects) for background in backgrounds)
 
 
+def crowd(rng: random.Random, subjects: Sequence[str], tries: int = 10) -> tuple[Placement, ...]:
+    """Sprites of different subjects packed anywhere on the grid without overlap: food for a recogniser."""
+    placed: list[Placement] = []
+    for name in rng.sample(subjects, tries):
+        cells = rng.choices(list(SIZE_CELLS.values()), (0.45, 0.35, 0.2))[0]
+        row, column = rng.randint(0, CELLS - cells), rng.randint(0, CELLS - cells)
+        candidate = Placement(name, _random_tint(rng, share=0.3), cells, row, column)
+        if not any(overlaps(candidate, other) for other in placed):
+            placed.append(candidate)
+    return tuple(placed)
+
+
+def overlaps(a: Placement, b: Placement) -> bool:
+    """Whether two sprites share a cell."""
+    return (
+        a.row < b.row + b.cells
+        and b.row < a.row + a.cells
+        and a.column < b.column + b.cells
+        and b.column < a.column + a.cells
+    )
+
+
 def nameless(scene: Scene) -> Scene:
     """The scene with its first subject called just "subject" and without its tint's name."""
     return replace(scene, things=(replace(scene.things[0], subject=NAMELESS, tint=None), *scene.things[1:]))

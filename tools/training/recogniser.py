@@ -12,13 +12,14 @@ from torch.nn import functional as F
 from chatdit.tools.dit.autoencoder import PocketAutoencoder
 from chatdit.tools.pocket.recogniser import Recogniser, corner_targets
 from chatdit.tools.pocket.renderer import Renderer
-from chatdit.tools.pocket.scene import Scene, random_scene
+from chatdit.tools.pocket.scene import Scene, crowd, place, random_scene
 from chatdit.tools.pocket.vocabulary import BACKGROUNDS, STYLES, SUBJECTS
 from chatdit.tools.training.muon import Muon
 from chatdit.tools.training.schedule import Clock, RunLog
 
 JITTER_PIXELS = 8
 RESTORED_PART = 8
+CROWDED_SHARE = 0.7
 
 
 def train_recogniser(
@@ -63,7 +64,11 @@ def train_recogniser(
 def _examples(
     renderer: Renderer, autoencoder: PocketAutoencoder, scenes: list[Scene], rng: random.Random
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    pictures, placements = renderer.pictures_and_placements(scenes, rng)
+    # most pictures are crowded, so that each shows several subjects; the rest are as they will be read
+    placements = [
+        crowd(rng, tuple(SUBJECTS)) if rng.random() < CROWDED_SHARE else place(scene, rng) for scene in scenes
+    ]
+    pictures = renderer.pictures_of(scenes, placements, rng)
     restored = max(1, len(scenes) // RESTORED_PART)
     with torch.no_grad(), torch.autocast(pictures.device.type, torch.bfloat16):
         pictures[:restored] = autoencoder.decode(autoencoder.encode(pictures[:restored])).float().clamp(-1, 1)

@@ -12,11 +12,12 @@ from chatdit.tools.pocket.captions import caption, joint_caption
 from chatdit.tools.pocket.scene import (
     CELLS,
     RELATIONS,
-    Placement,
     Scene,
     Thing,
     check,
+    crowd,
     nameless,
+    overlaps,
     place,
     random_scene,
     random_set,
@@ -100,7 +101,7 @@ def test_sprites_stay_inside_and_apart() -> None:
         sprites = place(random_scene(rng), rng)
         assert all(0 <= s.row <= CELLS - s.cells and 0 <= s.column <= CELLS - s.cells for s in sprites)
         for i, a in enumerate(sprites):
-            assert not any(_overlap(a, b) for b in sprites[i + 1 :])
+            assert not any(overlaps(a, b) for b in sprites[i + 1 :])
 
 
 @pytest.mark.parametrize("relation", RELATIONS)
@@ -150,7 +151,10 @@ def test_hiding_the_name_hides_the_tint_too() -> None:
     assert replace(hidden, things=scene.things) == scene
 
 
-def _overlap(a: Placement, b: Placement) -> bool:
-    return abs(a.row * 2 + a.cells - b.row * 2 - b.cells) < a.cells + b.cells and abs(
-        a.column * 2 + a.cells - b.column * 2 - b.cells
-    ) < (a.cells + b.cells)
+def test_a_crowd_is_many_and_apart() -> None:
+    rng = random.Random(4)
+    for _ in range(200):
+        sprites = crowd(rng, DRAWABLE)
+        assert 1 <= len(sprites) <= 10
+        assert all(0 <= s.row <= CELLS - s.cells and 0 <= s.column <= CELLS - s.cells for s in sprites)
+        assert not any(overlaps(a, b) for i, a in enumerate(sprites) for b in sprites[i + 1 :])
