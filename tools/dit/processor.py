@@ -6,39 +6,19 @@ D head dim; queries, keys and values are (B, S, H, D) after RoPE.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import torch
 from diffusers.models.embeddings import apply_rotary_emb
 from torch import Tensor
 
 from chatdit.kernels.attention import DensePlan, attention
-from chatdit.tools.dit.attention_plan import AttentionPlan, KVOp, LogitBias, Selection
+from chatdit.tools.dit.attention_plan import AttentionPlan
+from chatdit.tools.dit.planned_attention import Layer, PlanState, plain_attention, planned_attention
 from chatdit.tools.types import ToolError
 
 if TYPE_CHECKING:
     from diffusers.models.transformers.transformer_flux import FluxAttention, FluxTransformer2DModel
-
-KeyValue: TypeAlias = tuple[Tensor, Tensor, int]
-"""Keys and values (S, H, D) of one row without text padding, and how many of them are text."""
-
-
-@dataclass
-class PlanState:
-    """What one sampling call knows besides the plan; made for the call and dropped with it.
-
-    `text_lengths` holds each batch entry's own text tokens (the rest of L is padding that no other
-    entry may notice). `rope` (cos and sin, (B, S, D)) is set when entries differ in position ids.
-    The batch is `rows` entries repeated once for each guidance pass.
-    """
-
-    rows: int
-    text_lengths: tuple[int, ...]
-    rope: tuple[Tensor, Tensor] | None = None
-    padding: Tensor | None = None
-    step: int = 0
-    bank: dict[tuple[str, int, int], KeyValue] = field(default_factory=dict)
 
 
 class PlanAttentionProcessor:
@@ -57,7 +37,11 @@ class PlanAttentionProcessor:
         plan: AttentionPlan | None = None,
         state: PlanState | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Output of the layer: (image, text) in a double-stream block, all tokens in a single one."""
+        """Output of the layer: (image, text) in a double-stream block, all tokens in a single one.
+
+        Raises:
+            ToolError: the plan comes without its state, or beside an attention mask, or does not fit.
+        """
         q, k, v = _projected(attn, hidden_states, encoder_hidden_states)
         rope = state.rope if state is not None and state.rope is not None else image_rotary_emb
         if rope is not None:
@@ -68,13 +52,15 @@ class PlanAttentionProcessor:
     def _attend(
         self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, plan: AttentionPlan | None, state: PlanState | None
     ) -> Tensor:
-        if state is None:
+        if state is None and plan is None:
             return attention(q, k, v, plan=None if mask is None else DensePlan(mask))
+        if state is None or mask is not None:
+            raise ToolError("a plan needs its state and takes no attention_mask beside it; say it with LogitBias")
         ops = plan.ops_at(self.layer, state.step) if plan is not None else ()
         biases = plan.biases_at(self.layer, state.step) if plan is not None else ()
         if not (ops or biases):
-            return _plain(q, k, v, state.padding, range(q.shape[0]))
-        return _planned(_Layer(q, k, v, self.layer, state), ops, biases)
+            return plain_attention(q, k, v, state.padding, range(q.shape[0]))
+        return planned_attention(Layer(q, k, v, self.layer, state), ops, biases)
 
 
 def install_processors(transformer: FluxTransformer2DModel) -> int:
@@ -83,148 +69,6 @@ def install_processors(transformer: FluxTransformer2DModel) -> int:
     processors = {name: PlanAttentionProcessor(i) for i, name in enumerate(names)}
     transformer.set_attn_processor(processors)  # type: ignore[arg-type]
     return len(names)
-
-
-def padding_bias(text_lengths: tuple[int, ...], text_tokens: int, image_tokens: int, device: torch.device) -> Tensor:
-    """Key bias (B, 1, 1, S) that hides each entry's text padding; None would say that there is none."""
-    places = torch.arange(text_tokens + image_tokens)
-    lengths = torch.tensor(text_lengths)[:, None]
-    hidden = (places >= lengths) & (places < text_tokens)
-    return torch.zeros(hidden.shape).masked_fill(hidden, -torch.inf)[:, None, None].to(device)
-
-
-@dataclass
-class _Layer:
-    """Queries, keys and values of a layer, and how to address them by row and pass."""
-
-    q: Tensor
-    k: Tensor
-    v: Tensor
-    index: int
-    state: PlanState
-
-    def text_tokens(self) -> int:
-        return max(self.state.text_lengths)
-
-    def own(self, entry: int) -> KeyValue:
-        """Keys and values of a batch entry, its text padding dropped."""
-        length, text = self.state.text_lengths[entry], self.text_tokens()
-        k, v = self.k[entry], self.v[entry]
-        if length == text:
-            return k, v, text
-        return torch.cat([k[:length], k[text:]]), torch.cat([v[:length], v[text:]]), length
-
-    def source(self, op: KVOp, pass_index: int) -> KeyValue:
-        if isinstance(op.source, int):
-            return self.own(pass_index * self.state.rows + op.source)
-        try:
-            return self.state.bank[op.source, pass_index, self.index]
-        except KeyError:
-            raise ToolError(
-                f"the plan reads {op.source!r} at layer {self.index}, step {self.state.step} before anything is "
-                "saved there; save it at an earlier step"
-            ) from None
-
-
-def _planned(layer: _Layer, ops: tuple[KVOp, ...], biases: tuple[LogitBias, ...]) -> Tensor:
-    out = torch.empty_like(layer.q)
-    rows, entries = layer.state.rows, layer.q.shape[0]
-    for op in ops:
-        if isinstance(op.source, int) and isinstance(op.target, str):
-            for i in range(entries // rows):
-                layer.state.bank[op.target, i, layer.index] = layer.own(i * rows + op.source)
-    touched = {op.target for op in ops} | {b.row for b in biases}
-    plain = [e for e in range(entries) if e % rows not in touched]
-    if plain:
-        out[plain] = _plain(layer.q, layer.k, layer.v, layer.state.padding, plain)
-    for entry in (e for e in range(entries) if e % rows in touched):
-        row = entry % rows
-        mine = [op for op in ops if op.target == row]
-        out[entry] = _planned_entry(layer, entry, mine, [b for b in biases if b.row == row])
-    return out
-
-
-def _plain(q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None, entries: range | list[int]) -> Tensor:
-    if len(entries) < q.shape[0]:
-        at = list(entries)
-        q, k, v, padding = q[at], k[at], v[at], None if padding is None else padding[at]
-    return attention(q, k, v, plan=None if padding is None else DensePlan(padding))
-
-
-def _planned_entry(layer: _Layer, entry: int, ops: list[KVOp], biases: list[LogitBias]) -> Tensor:
-    """Attention output (S, H, D) of one batch entry under its operations."""
-    keys = _Keys(layer.own(entry))
-    for op in ops:
-        keys.apply(op, layer.source(op, entry // layer.state.rows))
-    k, v, bias = keys.joined()
-    if biases:
-        extra = _logit_bias(layer, biases, keys.text, keys.own, k.shape[0])
-        bias = extra if bias is None else extra + bias
-    return attention(layer.q[entry, None], k[None], v[None], plan=None if bias is None else DensePlan(bias))[0]
-
-
-class _Keys:
-    """The keys that one batch entry will see, while its operations build them up."""
-
-    def __init__(self, own: KeyValue) -> None:
-        self.k, self.v, self.text = own
-        self.own = self.k.shape[0]
-        self.bias = self.k.new_zeros(self.own, dtype=torch.float32)
-        self.keep = torch.ones(self.own, dtype=torch.bool, device=self.k.device)
-        self.added: list[tuple[Tensor, Tensor, Tensor]] = []
-
-    def apply(self, op: KVOp, source: KeyValue) -> None:
-        k, v, text = source
-        at = _positions(op.tokens, text, k.shape[0]).to(k.device)
-        k, v = k[at], v[at]
-        if op.k_scale != 1.0:
-            k = k * op.k_scale
-        if op.mode == "overwrite":
-            self._overwrite(op, k, v)
-            return
-        if op.mode == "replace":
-            self.keep[: self.text] &= op.tokens.text == ()
-            self.keep[self.text :] &= op.tokens.image == ()
-        self.added.append((k, v, self.bias.new_full((len(k),), op.log_bias)))
-
-    def joined(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Keys and values (K, H, D), and the bias (1, 1, 1, K) of the keys or None if it is zero."""
-        k, v, bias = self.k, self.v, self.bias
-        if not self.keep.all():
-            k, v, bias = k[self.keep], v[self.keep], bias[self.keep]
-        if self.added:
-            more_k, more_v, more_bias = zip(*self.added, strict=True)
-            k, v, bias = torch.cat([k, *more_k]), torch.cat([v, *more_v]), torch.cat([bias, *more_bias])
-        return k, v, bias[None, None, None] if bias.any() else None
-
-    def _overwrite(self, op: KVOp, k: Tensor, v: Tensor) -> None:
-        at = _positions(op.tokens, self.text, self.own).to(k.device)
-        if len(at) != len(k):
-            raise ToolError(f"{op} brings {len(k)} tokens for {len(at)} places; select what both rows have")
-        self.k, self.v = self.k.index_copy(0, at, k), self.v.index_copy(0, at, v)
-        self.bias = self.bias.index_fill(0, at, op.log_bias)
-
-
-def _logit_bias(layer: _Layer, biases: list[LogitBias], text: int, own_keys: int, keys: int) -> Tensor:
-    """Bias (1, 1, S, K); queries keep the padding of the batch, keys do not have it."""
-    queries = layer.q.shape[1]
-    shift = layer.text_tokens() - text
-    total = torch.zeros(queries, keys, device=layer.q.device)
-    for b in biases:
-        rows = _positions(b.queries, text, own_keys)
-        rows = torch.where(rows >= text, rows + shift, rows).to(total.device)
-        columns = _positions(b.keys, text, own_keys).to(total.device)
-        total[rows[:, None], columns[None]] += b.bias
-    return total[None, None]
-
-
-def _positions(tokens: Selection, text: int, total: int) -> Tensor:
-    """Indices into (text, image) of the selected tokens, text first."""
-    image = range(total - text) if tokens.image is None else tokens.image
-    words = range(text) if tokens.text is None else tokens.text
-    if words and max(words) >= text:
-        raise ToolError(f"the plan selects text token {max(words)}; this caption has {text}: correct the plan")
-    return torch.tensor([*words, *(text + t for t in image)], dtype=torch.int64)
 
 
 def _projected(attn: FluxAttention, image: Tensor, text: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

@@ -19,8 +19,8 @@ from chatdit.tools.dit.attention_plan import AttentionPlan
 from chatdit.tools.dit.codecs import ImageCodec, TextCodec
 from chatdit.tools.dit.grouping import check_row, grouped
 from chatdit.tools.dit.packing import Grid, position_ids
+from chatdit.tools.dit.planned_attention import PlanState, padding_bias
 from chatdit.tools.dit.precision import with_exact_time
-from chatdit.tools.dit.processor import PlanState, padding_bias
 from chatdit.tools.dit.row_tokens import finished, preview, row_tokens
 from chatdit.tools.dit.rows import Given, Row, SampledRow
 from chatdit.tools.dit.schedule import noise_levels

@@ -12,9 +12,9 @@ from diffusers.models.transformers.transformer_flux import FluxTransformer2DMode
 from torch import Tensor
 
 from chatdit.kernels.reference import dense_attention
-from chatdit.tools.dit import processor
 from chatdit.tools.dit.attention_plan import AttentionPlan, KVOp, LogitBias, Scope, Selection
-from chatdit.tools.dit.processor import PlanState, install_processors, padding_bias
+from chatdit.tools.dit.planned_attention import Layer, PlanState, padding_bias, planned_attention
+from chatdit.tools.dit.processor import install_processors
 from chatdit.tools.types import ToolError
 
 ROWS, TEXT, SIDE = 3, 5, 3
@@ -117,6 +117,14 @@ def test_an_attention_mask_goes_through_as_in_the_stock_model(
     assert not torch.equal(inputs.call(model, attention_mask=mask), inputs.call(model))
 
 
+def test_nothing_passed_along_is_dropped_in_silence(model: FluxTransformer2DModel, inputs: Inputs) -> None:
+    mask = torch.zeros(1, 1, TEXT + TOKENS, TEXT + TOKENS)
+    with pytest.raises(ToolError, match="needs its state"):
+        inputs.call(model, plan=AttentionPlan())
+    with pytest.raises(ToolError, match="LogitBias"):
+        inputs.call(model, attention_mask=mask, state=state())
+
+
 @pytest.mark.parametrize("mode", ["concat", "replace", "overwrite"])
 def test_only_the_target_row_changes(mode: str, model: FluxTransformer2DModel, inputs: Inputs) -> None:
     base = inputs.call(model)
@@ -148,11 +156,11 @@ def test_a_log_bias_of_minus_infinity_forbids_the_source(model: FluxTransformer2
     torch.testing.assert_close(out, inputs.call(model), atol=2e-6, rtol=0)
 
 
-def test_operations_on_the_keys_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_operations_on_the_keys_themselves() -> None:
     """Each mode against keys put together by hand, in float64, including scale, bias and text."""
     torch.manual_seed(3)
     q, k, v = torch.randn(3, 2, 6, 1, 8, dtype=torch.float64)
-    layer = processor._Layer(q, k, v, 0, PlanState(2, (2, 2)))
+    layer = Layer(q, k, v, 0, PlanState(2, (2, 2)))
     picked, both = Selection((0, 3)), Selection((1,), (0,))
     cases = [
         (KVOp("concat", 1, 0, tokens=both, k_scale=1.5), [k[0], 1.5 * k[1, [0, 3]]], [v[0], v[1, [0, 3]]]),
@@ -170,8 +178,8 @@ def test_operations_on_the_keys_themselves(monkeypatch: pytest.MonkeyPatch) -> N
     ]
     for op, keys, values in cases:
         want = dense_attention(q[:1], torch.cat(keys)[None], torch.cat(values)[None])
-        torch.testing.assert_close(processor._planned(layer, (op,), ())[:1], want)
-    doubled = processor._planned(layer, (KVOp("concat", 1, 0, tokens=both, log_bias=math.log(2)),), ())[:1]
+        torch.testing.assert_close(planned_attention(layer, (op,), ())[:1], want)
+    doubled = planned_attention(layer, (KVOp("concat", 1, 0, tokens=both, log_bias=math.log(2)),), ())[:1]
     keys, values = [k[0], k[1, [0, 3]], k[1, [0, 3]]], [v[0], v[1, [0, 3]], v[1, [0, 3]]]
     torch.testing.assert_close(doubled, dense_attention(q[:1], torch.cat(keys)[None], torch.cat(values)[None]))
 
