@@ -245,8 +245,9 @@ def _count_seen(scene: Scene, reading: Reading) -> bool:
 
 
 def _agree(readings: Sequence[Reading]) -> bool:
-    mains = [max(r.sightings, key=lambda s: s.score, default=None) for r in readings]
-    return None not in mains and len({m.subject for m in mains if m}) == 1
+    # the strongest sighting comes first
+    mains = {reading.sightings[0].subject if reading.sightings else None for reading in readings}
+    return len(mains) == 1 and None not in mains
 
 
 def _read(recogniser: Recogniser, pictures: Tensor) -> list[Reading]:

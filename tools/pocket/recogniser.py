@@ -1,14 +1,15 @@
-"""The offline judge's eye: a small network that reads a pocket picture back.
+"""The offline judge's eye: reads a pocket picture back into subjects, boxes, tints, place and style.
 
-It answers for every cell of the 8 x 8 grid: whether a sprite's top-left corner is there and how
-big it is, which subject covers the cell and in which tint; and for the whole picture: background
-and style. Layout legend: B batch, G 8 cells a side, K subjects.
+Place and style come from a small trained network. Subjects are found by synthesis: every sprite is
+drawn as the renderer would draw it in that style, and laid on every spot of the grid; one counts
+as seen where it explains the pixels better than the bare background does. Layout legend:
+B batch, K subject-and-tint templates, S pixels on a template's side, G spots a side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -19,34 +20,32 @@ from torch.nn import functional as F
 
 from chatdit.tools.dit.autoencoder import PixelNorm, ResidualBlock
 from chatdit.tools.dit.storage import load_weights
-from chatdit.tools.pocket.scene import CELLS, SIZE_CELLS, Placement
+from chatdit.tools.pocket.renderer import Renderer, in_style
+from chatdit.tools.pocket.scene import CELL_PIXELS, CELLS, PICTURE_PIXELS, SIZE_CELLS
 from chatdit.tools.pocket.vocabulary import BACKGROUNDS, STYLES, SUBJECTS, TINTS
 from chatdit.tools.types import Box, ToolError
 
 SUBJECT_NAMES: tuple[str, ...] = tuple(SUBJECTS)
 TINT_NAMES: tuple[str | None, ...] = (None, *TINTS)
+BACKGROUND_NAMES: tuple[str, ...] = tuple(BACKGROUNDS)
+STYLE_NAMES: tuple[str, ...] = tuple(STYLES)
 SIDES: tuple[int, ...] = tuple(sorted(set(SIZE_CELLS.values())))
-_INPUT_PIXELS = 128
+MIN_SCORE = 0.45
+_COARSE = 4
+"""Subjects are compared at a quarter of the resolution."""
+_BACKDROP = 0.6
 
 
 class Logits(NamedTuple):
-    """Raw answers of the network."""
+    """What the network says of whole pictures: background (B, 24) and style (B, 6)."""
 
-    corner: Tensor
-    """float (B, 1 + sizes, G, G): no corner here, or the side of the sprite that starts here."""
-    subject: Tensor
-    """float (B, K + 1, G, G): the subject over the cell, last channel for none."""
-    tint: Tensor
-    """float (B, 1 + tints, G, G)."""
     background: Tensor
-    """float (B, 24)."""
     style: Tensor
-    """float (B, 6)."""
 
 
 @dataclass(frozen=True)
 class Sighting:
-    """One subject found in a picture; `score` is the mean probability of its name over its cells."""
+    """One subject found; `score` is the share of the background's misfit that it explains, at most 1."""
 
     subject: str
     tint: str | None
@@ -56,7 +55,7 @@ class Sighting:
 
 @dataclass(frozen=True)
 class Reading:
-    """Everything the recogniser sees in one picture."""
+    """Everything the recogniser sees in one picture; the strongest sighting comes first."""
 
     sightings: tuple[Sighting, ...]
     background: str
@@ -68,10 +67,10 @@ class Reading:
         return max(found, key=lambda s: s.score, default=None)
 
 
-class Recogniser(nn.Module):
-    """Convolutions from 128 x 128 pixels down to the grid, with one head for each question."""
+class PlaceNetwork(nn.Module):
+    """Convolutions on 128 x 128 pixels, pooled to one answer for background and one for style."""
 
-    def __init__(self, widths: tuple[int, int, int] = (48, 96, 192)) -> None:
+    def __init__(self, widths: tuple[int, int, int] = (32, 64, 96)) -> None:
         super().__init__()
         fine, middle, coarse = widths
         self.trunk = nn.Sequential(
@@ -81,47 +80,92 @@ class Recogniser(nn.Module):
             nn.PixelUnshuffle(2),
             nn.Conv2d(fine * 4, middle, 1),
             ResidualBlock(middle),
-            ResidualBlock(middle),
             nn.PixelUnshuffle(2),
             nn.Conv2d(middle * 4, coarse, 1),
             ResidualBlock(coarse),
             ResidualBlock(coarse),
-            ResidualBlock(coarse),
             PixelNorm(coarse),
         )
-        self.cells = nn.Conv2d(coarse, (1 + len(SIDES)) + (1 + len(SUBJECT_NAMES)) + len(TINT_NAMES), 1)
-        self.whole = nn.Linear(coarse * 2, len(BACKGROUNDS) + len(STYLES))
+        self.whole = nn.Linear(coarse * 2, len(BACKGROUND_NAMES) + len(STYLE_NAMES))
 
     def forward(self, pictures: Tensor) -> Logits:
         """Logits of pictures (B, 3, 256, 256) in [-1, 1]."""
-        features = self.features(pictures)
-        corner, subject, tint = self.cells(features).split(
-            (1 + len(SIDES), 1 + len(SUBJECT_NAMES), len(TINT_NAMES)), dim=1
-        )
+        features = self.trunk(F.interpolate(pictures, size=(128, 128), mode="area"))
         pooled = torch.cat([features.mean(dim=(2, 3)), features.amax(dim=(2, 3))], dim=1)
-        background, style = self.whole(pooled).split((len(BACKGROUNDS), len(STYLES)), dim=1)
-        return Logits(corner, subject, tint, background, style)
+        return Logits(*self.whole(pooled).split((len(BACKGROUND_NAMES), len(STYLE_NAMES)), dim=1))
+
+
+class Recogniser:
+    """Reads pictures with a trained `PlaceNetwork` and the renderer's own sprites."""
+
+    def __init__(self, network: PlaceNetwork, renderer: Renderer | None = None) -> None:
+        self._network = network.eval().requires_grad_(False)
+        self._renderer = renderer or Renderer()
+        self._bank = lru_cache(maxsize=None)(self._templates)
 
     @torch.no_grad()
     def read(self, pictures: Tensor) -> list[Reading]:
-        """What is in each picture of (B, 3, 256, 256) in [-1, 1]; other sizes are scaled first.
+        """What is in each picture of (B, 3, H, W) in [-1, 1]; sizes other than 256 are scaled first.
 
         Raises:
             ToolError: not a batch of colour pictures.
         """
         if pictures.dim() != 4 or pictures.shape[1] != 3:
             raise ToolError(f"recogniser got a tensor {tuple(pictures.shape)}; expected (B, 3, H, W)")
-        logits = self(pictures.float())
-        return [_reading(Logits(*(part[i] for part in logits))) for i in range(len(pictures))]
+        pictures = F.interpolate(pictures.float(), size=(PICTURE_PIXELS, PICTURE_PIXELS), mode="area")
+        logits = self._network(pictures)
+        names = zip(logits.background.argmax(dim=1).tolist(), logits.style.argmax(dim=1).tolist(), strict=True)
+        return [
+            Reading(
+                self._sightings(picture, background, STYLE_NAMES[style]),
+                BACKGROUND_NAMES[background],
+                STYLE_NAMES[style],
+            )
+            for picture, (background, style) in zip(pictures.add(1).div(2), names, strict=True)
+        ]
 
-    def features(self, pictures: Tensor) -> Tensor:
-        """Trunk features (B, 192, 8, 8), for similarity measures."""
-        found: Tensor = self.trunk(F.interpolate(pictures, size=(_INPUT_PIXELS, _INPUT_PIXELS), mode="area"))
-        return found
+    def _sightings(self, picture: Tensor, background: int, style: str) -> tuple[Sighting, ...]:
+        seen = F.avg_pool2d(picture, _COARSE)
+        bare = self._renderer.backgrounds(background)
+        bare = F.avg_pool2d(in_style(bare, style), _COARSE)
+        misfits = (bare - seen).square().mean(dim=1)
+        # the variant that fits the most pixels; clamped, so that a sprite weighs no more than its area
+        misfit = misfits[misfits.clamp(max=0.01).mean(dim=(1, 2)).argmin()]
+        found: list[tuple[float, Sighting]] = []
+        for side in SIDES:
+            found += _candidates(self._bank(style, side), seen, misfit, side)
+        found.sort(key=lambda pair: -pair[0])
+        kept: list[Sighting] = []
+        for _, sighting in found:
+            if not any(_share_cells(sighting.box, other.box) for other in kept):
+                kept.append(sighting)
+        return tuple(kept)
+
+    def _templates(self, style: str, side: int) -> _Templates:
+        tints = _visible_tints(style)
+        tiles = torch.stack([self._renderer.sprite(n, t, side) for n in SUBJECT_NAMES for t in tints])
+        drawn = in_style(tiles[:, :3] * tiles[:, 3:] + _BACKDROP * (1 - tiles[:, 3:]), style)
+        weight = F.avg_pool2d((tiles[:: len(tints), 3:] > 0.9).float(), _COARSE)
+        colour = F.avg_pool2d(drawn, _COARSE)
+        area = weight.sum(dim=(1, 2, 3))
+        heavy = weight.repeat_interleave(len(tints), dim=0)
+        energy = (heavy * colour.square()).sum(dim=(1, 2, 3)) / 3
+        return _Templates(weight, heavy * colour / 3, energy, area, tints)
+
+
+@dataclass(frozen=True)
+class _Templates:
+    """Weights (221, 1, S, S), weighted colours (K, 3, S, S) over 3, and their weighted energy and area."""
+
+    weight: Tensor
+    colour: Tensor
+    energy: Tensor
+    area: Tensor
+    tints: tuple[str | None, ...]
 
 
 def load_recogniser(path: Path | None = None) -> Recogniser:
-    """The recogniser that ships with the package, or the one in the file `path`.
+    """The recogniser that ships with the package, or one with the network in the file `path`.
 
     Raises:
         ToolError: the file is missing.
@@ -129,59 +173,44 @@ def load_recogniser(path: Path | None = None) -> Recogniser:
     path = path or Path(str(files("chatdit.tools.pocket").joinpath("recogniser.safetensors")))
     if not path.is_file():
         raise ToolError(f"no recogniser weights at {path}; expected recogniser.safetensors: reinstall or train it")
-    model = Recogniser()
-    model.load_state_dict(load_weights(path))
-    return model.eval().requires_grad_(False)
+    network = PlaceNetwork()
+    network.load_state_dict(load_weights(path))
+    return Recogniser(network)
 
 
-def corner_targets(placements: Sequence[Sequence[Placement]]) -> tuple[Tensor, Tensor, Tensor]:
-    """Class indices (B, G, G) for the corner, subject and tint heads; the later sprite covers the earlier."""
-    shape = (len(placements), CELLS, CELLS)
-    corner = torch.zeros(shape, dtype=torch.int64)
-    subject = torch.full(shape, len(SUBJECT_NAMES))
-    tint = torch.zeros(shape, dtype=torch.int64)
-    for i, sprites in enumerate(placements):
-        for s in sprites:
-            area = (i, slice(s.row, s.row + s.cells), slice(s.column, s.column + s.cells))
-            corner[area] = 0
-            corner[i, s.row, s.column] = 1 + SIDES.index(s.cells)
-            subject[area] = SUBJECTS[s.subject].index
-            tint[area] = TINT_NAMES.index(s.tint)
-    return corner, subject, tint
+def _candidates(bank: _Templates, seen: Tensor, misfit: Tensor, side: int) -> list[tuple[float, Sighting]]:
+    """The best template for each spot that explains enough there, with how much misfit it explains in all."""
+    stride = CELL_PIXELS // _COARSE
+    energy = F.conv2d(seen.square().mean(dim=0)[None, None], bank.weight, stride=stride)[0]
+    before = F.conv2d(misfit[None, None], bank.weight, stride=stride)[0]
+    cross = F.conv2d(seen[None], bank.colour, stride=stride)[0]
+    tints = len(bank.tints)
+    after = energy.repeat_interleave(tints, dim=0) - 2 * cross + bank.energy[:, None, None]
+    gain = before.repeat_interleave(tints, dim=0) - after
+    best, which = gain.max(dim=0)
+    found = []
+    for row, column in (best > 0).nonzero().tolist():
+        k = int(which[row, column])
+        score = float(best[row, column] / before[k // tints, row, column].clamp(min=1e-6))
+        contrast = float(before[k // tints, row, column] / bank.area[k // tints])
+        if score >= MIN_SCORE and contrast > 0.004:
+            box = _grid_box(row, column, side)
+            sighting = Sighting(SUBJECT_NAMES[k // tints], bank.tints[k % tints], box, score)
+            found.append((float(best[row, column]), sighting))
+    return found
 
 
-def _reading(logits: Logits) -> Reading:
-    sides = logits.corner.softmax(dim=0)
-    best = sides[1:].amax(dim=0)
-    corners = [(float(best[r, c]), r, c) for r, c in (best > 0.4).nonzero().tolist()]
-    sightings: list[Sighting] = []
-    for _, row, column in sorted(corners, reverse=True):
-        side = SIDES[int(sides[1:, row, column].argmax())]
-        seen = _sighting(logits, row, column, side)
-        if seen is not None and all(_overlap(seen.box, other.box) < 0.4 for other in sightings):
-            sightings.append(seen)
-    return Reading(
-        tuple(sightings),
-        list(BACKGROUNDS)[int(logits.background.argmax())],
-        list(STYLES)[int(logits.style.argmax())],
-    )
+def _visible_tints(style: str) -> tuple[str | None, ...]:
+    # a pencil drawing shows no colour
+    return (None,) if style == "sketch" else TINT_NAMES
 
 
-def _sighting(logits: Logits, row: int, column: int, side: int) -> Sighting | None:
-    area = (slice(None), slice(row, row + side), slice(column, column + side))
-    names = logits.subject[area].log_softmax(dim=0).flatten(1).mean(dim=1)
-    index = int(names.argmax())
-    if index == len(SUBJECT_NAMES):
-        return None
-    score = float(logits.subject[area].softmax(dim=0)[index].mean())
-    tint = TINT_NAMES[int(logits.tint[area].flatten(1).mean(dim=1).argmax())]
-    corners = (column, row, min(column + side, CELLS), min(row + side, CELLS))
-    x1, y1, x2, y2 = (v / CELLS for v in corners)
-    return Sighting(SUBJECT_NAMES[index], tint, Box(x1=x1, y1=y1, x2=x2, y2=y2), score)
+def _grid_box(row: int, column: int, side: int) -> Box:
+    x1, y1, x2, y2 = (v / CELLS for v in (column, row, column + side, row + side))
+    return Box(x1=x1, y1=y1, x2=x2, y2=y2)
 
 
-def _overlap(a: Box, b: Box) -> float:
-    wide = max(0.0, min(a.x2, b.x2) - max(a.x1, b.x1))
-    high = max(0.0, min(a.y2, b.y2) - max(a.y1, b.y1))
-    both = wide * high
-    return both / ((a.x2 - a.x1) * (a.y2 - a.y1) + (b.x2 - b.x1) * (b.y2 - b.y1) - both)
+def _share_cells(a: Box, b: Box) -> bool:
+    # sprites of this world never do; half a cell of slack for rounding
+    slack = 0.5 / CELLS
+    return min(a.x2, b.x2) - max(a.x1, b.x1) > slack and min(a.y2, b.y2) - max(a.y1, b.y1) > slack

@@ -104,6 +104,11 @@ class Renderer:
             class_map=class_map,
         )
 
+    def backgrounds(self, index: int) -> Tensor:
+        """The variants of the background number `index`, float (VARIANTS, 3, 256, 256) in [0, 1]."""
+        chosen = self._backgrounds[index * VARIANTS : (index + 1) * VARIANTS]
+        return chosen.permute(0, 3, 1, 2).float() / 255
+
     def sprite(self, subject: str, tint: str | None, cells: int) -> Tensor:
         """One sprite as float (4, S, S), colour in [0, 1] and alpha, for comparisons."""
         tile = self._sprites[cells][self._subject_index[subject]][None]
@@ -152,6 +157,11 @@ class Renderer:
         return torch.tensor(values, device=self.device)
 
 
+def in_style(pictures: Tensor, style: str) -> Tensor:
+    """Pictures (B, 3, H, W) in [0, 1] as `style` shows them."""
+    return pictures if style == "plain" else _STYLE_FILTERS[style](pictures)
+
+
 def to_image(picture: Tensor) -> Image.Image:
     """A PIL picture of float (3, H, W) in [-1, 1]."""
     pixels = picture.detach().float().cpu().add(1).mul(127.5).round().clamp(0, 255).byte()
@@ -197,7 +207,7 @@ def _styled(pictures: Tensor, styles: list[int]) -> Tensor:
         rows = [i for i, s in enumerate(styles) if s == index]
         if rows and name != "plain":
             chosen = torch.tensor(rows, device=pictures.device)
-            pictures[chosen] = _STYLE_FILTERS[name](pictures[chosen])
+            pictures[chosen] = in_style(pictures[chosen], name)
     return pictures
 
 
