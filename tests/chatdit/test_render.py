@@ -54,7 +54,10 @@ def test_the_result_line(picture: Picture, expected: str) -> None:
 def test_the_plan_table_shows_captions_inputs_and_outputs() -> None:
     plan = Plan(
         nodes=(
-            Node(id="draw_1", tool="generate", args={"panels": [{"caption": "a cat"}], "references": [{"image": {"$input": "input_1"}}]}),
+            Node(id="draw_1", tool="generate", args={
+                "panels": [{"caption": "a cat"}],
+                "references": [{"image": {"$input": "input_1"}}],
+            }),
             Node(id="draw_2", tool="generate", args={
                 "panels": [{"caption": "a dog"}, {"caption": "a fox"}],
                 "references": [{"image": {"$node": "draw_1"}}, {"image": {"$node": "draw_1", "index": 2}}],

@@ -128,5 +128,5 @@ def test_the_path_is_a_link_on_a_terminal_and_plain_text_in_a_pipe(tmp_path: Pat
     linked, plain = io.StringIO(), io.StringIO()
     Console(file=linked, force_terminal=True, width=300, _environ={}).print(path_link(path))
     Console(file=plain, width=300, _environ={}).print(path_link(path))
-    assert f"\x1b]8;id=" in linked.getvalue() and "a%20b.png" in linked.getvalue()
+    assert "\x1b]8;id=" in linked.getvalue() and "a%20b.png" in linked.getvalue()
     assert plain.getvalue() == f"{path}\n"

@@ -27,6 +27,7 @@ def train_autoencoder(
     out: Path,
     *,
     minutes: float,
+    steps: int | None = None,
     device: torch.device,
     seed: int,
     batch: int = 32,
@@ -38,9 +39,9 @@ def train_autoencoder(
     generator = torch.Generator().manual_seed(seed)
     model = PocketAutoencoder().to(device)
     optimiser = _optimiser(model)
-    renderer, clock, log = Renderer(device), Clock(minutes), RunLog(out / "autoencoder.jsonl")
+    renderer, clock, log = Renderer(device), Clock(minutes, steps=steps), RunLog(out / "autoencoder.jsonl")
     step = 0
-    while clock.share < 1:
+    while clock.share(step) < 1:
         pictures = _windows(renderer, rng, generator, batch)
         with torch.autocast(device.type, torch.bfloat16):
             latents = model.encode(pictures)

@@ -33,6 +33,7 @@ class BaseRecipe:
     """How the base model is trained; batch sizes are for 1, 2 and 4 panels."""
 
     minutes: float = 9.0
+    steps: int | None = None
     batches: Mapping[int, int] = field(default_factory=lambda: {1: 256, 2: 128, 4: 64})
     shares: Mapping[int, float] = field(default_factory=lambda: {1: 0.7, 2: 0.2, 4: 0.1})
     pool: int = 4096
@@ -112,7 +113,7 @@ def train_base(
     model.to(device)
     average = Average(model)
     optimiser = _optimiser(model)
-    log, clock = RunLog(out / "base.jsonl"), Clock(recipe.minutes, progress.seconds)
+    log, clock = RunLog(out / "base.jsonl"), Clock(recipe.minutes, progress.seconds, recipe.steps)
     tokenizer = PhraseTokenizer(model.text_encoder.config.vocabulary, model.text_encoder.config.max_tokens)
     rng.seed(f"{seed}-{progress.step}")
     pools = {p: ExamplePool(p, recipe.pool // p, renderer, autoencoder, tokenizer, rng) for p in recipe.batches}
@@ -121,13 +122,13 @@ def train_base(
     if recipe.compile:
         model.transformer.compile_repeated_blocks(dynamic=True)  # type: ignore[no-untyped-call]
     step, saved, running, started = progress.step, clock.seconds, 0.0, progress.step
-    while clock.share < 1:
+    while clock.share(step) < 1:
         panels = rng.choices(list(recipe.shares), list(recipe.shares.values()))[0]
         size = recipe.batches[panels]
         pools[panels].refresh(max(1, size // recipe.reuse))
         loss = flow_loss(model, moved(pools[panels].draw(size), device))
         loss.backward()  # type: ignore[no-untyped-call]
-        factor = clock.rate(step - started, recipe.warmup, recipe.flat)
+        factor = clock.rate(step, recipe.warmup, recipe.flat, started)
         optimiser.step(recipe.matrix_rate * factor, recipe.other_rate * factor)
         average.update(model, step)
         running = loss.item() if step == started else 0.98 * running + 0.02 * loss.item()
@@ -176,7 +177,8 @@ class Average:
     def update(self, model: PocketModel, step: int) -> None:
         """Move towards `model`."""
         weight = 1 - min(self._decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.model.parameters()), [p.detach() for p in model.parameters()], weight)
+        for mean, parameter in zip(self.model.parameters(), model.parameters(), strict=True):
+            mean.lerp_(parameter.detach(), weight)
 
 
 def _optimiser(model: PocketModel) -> Muon:

@@ -26,6 +26,7 @@ def train_recogniser(
     autoencoder: PocketAutoencoder,
     *,
     minutes: float,
+    steps: int | None = None,
     device: torch.device,
     seed: int,
     batch: int = 32,
@@ -42,10 +43,10 @@ def train_recogniser(
     matrices = [p for p in model.parameters() if p.dim() == 4 and id(p) not in ends]
     chosen = {id(p) for p in matrices}
     optimiser = Muon(matrices, [p for p in model.parameters() if id(p) not in chosen])
-    renderer, clock, log = Renderer(device), Clock(minutes), RunLog(out / "recogniser.jsonl")
+    renderer, clock, log = Renderer(device), Clock(minutes, steps=steps), RunLog(out / "recogniser.jsonl")
     subjects = tuple(SUBJECTS)
     step = 0
-    while clock.share < 1:
+    while clock.share(step) < 1:
         scenes = [random_scene(rng, subjects, rng.choice(STYLE_NAMES)) for _ in range(batch)]
         pictures, places, styles = _examples(renderer, autoencoder, scenes, rng)
         with torch.autocast(device.type, torch.bfloat16):

@@ -9,13 +9,15 @@ from pathlib import Path
 
 
 class Clock:
-    """Minutes given to a stage; the share that has passed drives its schedule.
+    """Minutes given to a stage; the share of them that has passed drives its schedule.
 
-    `used` seconds of an earlier, interrupted run count as passed.
+    `used` seconds of an earlier, interrupted run count as passed. With `steps` the share is counted
+    in steps instead, so that a run does not depend on how fast the machine is.
     """
 
-    def __init__(self, minutes: float, used: float = 0.0) -> None:
+    def __init__(self, minutes: float, used: float = 0.0, steps: int | None = None) -> None:
         self._budget = minutes * 60
+        self._steps = steps
         self._start = time.monotonic() - used
 
     @property
@@ -23,14 +25,13 @@ class Clock:
         """Seconds passed, earlier runs included."""
         return time.monotonic() - self._start
 
-    @property
-    def share(self) -> float:
-        """Share of the budget that has passed, from 0 to 1."""
-        return min(1.0, self.seconds / self._budget)
+    def share(self, step: int) -> float:
+        """Share of the budget that has passed before `step`, from 0 to 1."""
+        return min(1.0, step / self._steps if self._steps else self.seconds / self._budget)
 
-    def rate(self, step: int, warmup: int, flat: float) -> float:
-        """Factor on the learning rate: linear warm-up by step, 1 until share `flat`, then linear to 0."""
-        return min(1.0, (step + 1) / warmup) * min(1.0, (1 - self.share) / (1 - flat))
+    def rate(self, step: int, warmup: int, flat: float, started: int = 0) -> float:
+        """Factor on the learning rate: linear warm-up from step `started`, 1 until share `flat`, linear to 0."""
+        return min(1.0, (step - started + 1) / warmup) * min(1.0, (1 - self.share(step)) / (1 - flat))
 
 
 class RunLog:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,12 @@ from chatdit.tools.dit.text_encoder import PhraseTokenizer, PocketTextEncoder, T
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.vocabulary import HELD_OUT, caption_vocabulary
 from chatdit.tools.training.autoencoder import psnr, train_autoencoder
-from chatdit.tools.training.base import build_model, flow_loss, training_times
+from chatdit.tools.training.base import BaseRecipe, build_model, flow_loss, train_base, training_times
 from chatdit.tools.training.checkpoint import load_checkpoint, save_checkpoint
 from chatdit.tools.training.examples import Batch, ExamplePool, encode_tokens, panel_positions
 from chatdit.tools.training.muon import Muon, orthogonalised
 from chatdit.tools.training.pocket import train_pocket
+from chatdit.tools.training.schedule import Clock
 from chatdit.tools.training.words import seed_words
 from chatdit.tools.types import ToolError
 
@@ -48,9 +50,28 @@ def test_muon_fits_a_linear_map() -> None:
 
 
 def test_the_autoencoder_learns(tmp_path: Path) -> None:
-    train_autoencoder(tmp_path, minutes=0.08, device=torch.device("cpu"), seed=0, batch=4)
+    train_autoencoder(tmp_path, minutes=1, steps=60, device=torch.device("cpu"), seed=0, batch=4)
     lines = [json.loads(line) for line in (tmp_path / "autoencoder.jsonl").read_text().splitlines()]
     assert lines[-1]["psnr_256"] > lines[0]["psnr"] > 0
+
+
+def test_the_schedule_warms_up_holds_and_falls() -> None:
+    clock = Clock(minutes=9, steps=100)
+    assert clock.rate(0, warmup=10, flat=0.5) == pytest.approx(0.1)
+    assert clock.rate(40, warmup=10, flat=0.5) == 1
+    assert clock.rate(75, warmup=10, flat=0.5) == pytest.approx(0.5)
+    assert clock.rate(41, warmup=10, flat=0.5, started=40) == pytest.approx(0.2)
+    assert Clock(minutes=1, used=60).share(0) == 1
+
+
+def test_a_base_stage_resumes_and_counts_on(tmp_path: Path) -> None:
+    autoencoder = PocketAutoencoder().eval()
+    recipe = BaseRecipe(minutes=1, steps=2, batches={1: 2}, shares={1: 1.0}, pool=8)
+    train_base(tmp_path, autoencoder, recipe, device=torch.device("cpu"), seed=0)
+    train_base(tmp_path, autoencoder, replace(recipe, steps=3), device=torch.device("cpu"), seed=0)
+    lines = [json.loads(line) for line in (tmp_path / "base.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 3] and all(0.5 < line["loss"] < 4 for line in lines)
+    assert load_checkpoint(tmp_path / "base", build_model()).step == 3
 
 
 def test_psnr_of_a_known_error() -> None:
