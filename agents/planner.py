@@ -31,7 +31,7 @@ def plan_instruction(instruction: Instruction, painter: Painter, seed: int = 0) 
         raise PlanError(*problems)
     draft = Draft(instruction, seed)
     for outputs in agreeing_sets(instruction):
-        _draw_set(draft, outputs, painter.max_panels)
+        _draw_set(draft, outputs, painter)
     return draft.plan()
 
 
@@ -99,7 +99,10 @@ class Draft:
         return {"image": image, "role": "subject", "description": shown.description}
 
 
-def _draw_set(draft: Draft, outputs: Sequence[OutputSpec], max_panels: int) -> None:
+def _draw_set(draft: Draft, outputs: Sequence[OutputSpec], painter: Painter) -> None:
+    # FLUX has seen sets only as one picture of several panels; pocket is trained on separate segments too
+    together = "canvas" if painter.open_vocabulary else "sequence"
+    max_panels = painter.max_panels
     anchor: str | None = None
     members = {output.id for output in outputs}
     for references, same in groupby(outputs, key=lambda o: tuple(r for r in o.references if r not in members)):
@@ -107,7 +110,7 @@ def _draw_set(draft: Draft, outputs: Sequence[OutputSpec], max_panels: int) -> N
         while left:
             shown = _shown(left[0], references, anchor, max_panels)
             now, left = left[: max_panels - len(shown)], left[max_panels - len(shown) :]
-            context = "sequence" if shown or len(now) > 1 else "separate"
+            context = together if shown or len(now) > 1 else "separate"
             position = draft.position(now[0])
             draft.draw(now, shown, context, derived_seed(draft.seed, position) if position else draft.seed)
             anchor = anchor or now[0].id

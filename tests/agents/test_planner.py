@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chatdit.agents.brain import Painter
-from chatdit.agents.instruction import Instruction
+from chatdit.agents.instruction import Instruction, OutputSpec
 from chatdit.agents.plan import Plan, PlanError
 from chatdit.agents.planner import agreeing_sets, plan_instruction
 from chatdit.agents.validator import check_plan
@@ -168,3 +168,13 @@ def test_mask_is_not_taken_for_a_picture() -> None:
 def test_sets_are_ordered_by_their_first_member() -> None:
     groups = agreeing_sets(asking(5, {4: ["output_2"], 5: ["output_1"]}, same_identity=True))
     assert [[output.id[-1] for output in group] for group in groups] == [["1", "5"], ["2", "4"], ["3"]]
+
+
+def test_flux_draws_sets_on_one_canvas() -> None:
+    outputs = tuple(OutputSpec(id=f"output_{i}", description=f"a fox {i}") for i in (1, 2))
+    instruction = Instruction(outputs=outputs, same_identity=True)
+    contexts = [
+        plan_instruction(instruction, Painter(open_vocabulary=flux), 0).nodes[0].args["context"]
+        for flux in (True, False)
+    ]
+    assert contexts == ["canvas", "sequence"]
