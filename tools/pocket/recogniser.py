@@ -143,10 +143,10 @@ class Recogniser:
 
     def _templates(self, style: str, side: int) -> _Templates:
         tints = _visible_tints(style)
-        tiles = torch.stack([self._renderer.sprite(n, t, side) for n in SUBJECT_NAMES for t in tints])
-        drawn = in_style(tiles[:, :3] * tiles[:, 3:] + _BACKDROP * (1 - tiles[:, 3:]), style)
-        weight = F.avg_pool2d((tiles[:: len(tints), 3:] > 0.9).float(), _COARSE)
-        colour = F.avg_pool2d(drawn, _COARSE)
+        # subjects x tints, small at once: full-size sprites of every tint would not fit in a cache
+        colours = [_small_in_style(self._renderer.sprites(tint, side), style) for tint in tints]
+        colour = torch.stack(colours, dim=1).flatten(0, 1)
+        weight = F.avg_pool2d((self._renderer.sprites(None, side)[:, 3:] > 0.9).float(), _COARSE)
         area = weight.sum(dim=(1, 2, 3))
         heavy = weight.repeat_interleave(len(tints), dim=0)
         energy = (heavy * colour.square()).sum(dim=(1, 2, 3)) / 3
@@ -198,6 +198,11 @@ def _candidates(bank: _Templates, seen: Tensor, misfit: Tensor, side: int) -> li
             sighting = Sighting(SUBJECT_NAMES[k // tints], bank.tints[k % tints], box, score)
             found.append((float(best[row, column]), sighting))
     return found
+
+
+def _small_in_style(sprites: Tensor, style: str) -> Tensor:
+    on_grey = sprites[:, :3] * sprites[:, 3:] + _BACKDROP * (1 - sprites[:, 3:])
+    return F.avg_pool2d(in_style(on_grey, style), _COARSE)
 
 
 def _visible_tints(style: str) -> tuple[str | None, ...]:

@@ -109,10 +109,11 @@ class Renderer:
         chosen = self._backgrounds[index * VARIANTS : (index + 1) * VARIANTS]
         return chosen.permute(0, 3, 1, 2).float() / 255
 
-    def sprite(self, subject: str, tint: str | None, cells: int) -> Tensor:
-        """One sprite as float (4, S, S), colour in [0, 1] and alpha, for comparisons."""
-        tile = self._sprites[cells][self._subject_index[subject]][None]
-        return torch.cat([_tinted(tile, _tint_rows([tint], self.device)), tile[:, 3:]], dim=1)[0]
+    def sprites(self, tint: str | None, cells: int) -> Tensor:
+        """Every subject's sprite as float (221, 4, S, S), colour in [0, 1] and alpha, for comparisons."""
+        tiles = self._sprites[cells]
+        colour = _tinted(tiles, _tint_rows([tint], self.device)) if tint else tiles[:, :3]
+        return torch.cat([colour, tiles[:, 3:]], dim=1)
 
     def _draw(
         self,

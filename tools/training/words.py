@@ -14,6 +14,7 @@ from chatdit.tools.dit.autoencoder import PocketAutoencoder
 from chatdit.tools.dit.text_encoder import PhraseTokenizer, PocketTextEncoder
 from chatdit.tools.pocket.backgrounds import VARIANTS, background_pictures
 from chatdit.tools.pocket.renderer import Renderer
+from chatdit.tools.pocket.scene import SIZE_CELLS
 from chatdit.tools.pocket.vocabulary import BACKGROUNDS, DRAWABLE, SUBJECTS
 from chatdit.tools.training.examples import encode_tokens
 
@@ -49,7 +50,7 @@ def _codes(latents: Tensor, width: int, generator: torch.Generator) -> Tensor:
 
 
 def _sprite_latents(autoencoder: PocketAutoencoder, renderer: Renderer) -> Tensor:
-    tiles = torch.stack([renderer.sprite(name, None, 4) for name in DRAWABLE])
+    tiles = renderer.sprites(None, SIZE_CELLS["medium"])[[SUBJECTS[name].index for name in DRAWABLE]]
     on_grey = tiles[:, :3] * tiles[:, 3:] + 0.6 * (1 - tiles[:, 3:])
     return encode_tokens(autoencoder, on_grey * 2 - 1).flatten(1).cpu()
 

@@ -59,7 +59,8 @@ def test_the_subject_changes_only_its_own_pixels(renderer: Renderer) -> None:
 
 
 def test_a_tint_changes_colour_and_keeps_shape(renderer: Renderer) -> None:
-    plain, red = renderer.sprite("cat", None, 4), renderer.sprite("cat", "red", 4)
+    cat = SUBJECTS["cat"].index
+    plain, red = renderer.sprites(None, 4)[cat], renderer.sprites("red", 4)[cat]
     assert torch.equal(plain[3], red[3])
     seen = plain[3] > 0.9
     assert red[0][seen].mean() > 1.5 * red[2][seen].mean()
