@@ -99,10 +99,13 @@ def export_document(session: str, form: str, out: Path | None, *, as_json: bool)
 
 def _as_json(info: SessionInfo) -> dict[str, object]:
     """Times as ISO 8601 in UTC."""
-    times = {name: _iso(value) for name, value in (("created", info.created), ("updated", info.updated))}
     origin = info.branched_from
-    branched = {"session": origin[0], "turn": origin[1]} if origin else None
-    return asdict(info) | times | {"branched_from": branched}
+    return {
+        **asdict(info),
+        "created": _iso(info.created),
+        "updated": _iso(info.updated),
+        "branched_from": {"session": origin[0], "turn": origin[1]} if origin else None,
+    }
 
 
 def _iso(seconds: float) -> str:

@@ -36,10 +36,10 @@ def train_pocket(
     device: Annotated[str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
 ) -> None:
     """Train pocket; each stage leaves a file for the next."""
-    from chatdit.tools.training.pocket import STAGES
+    from chatdit.tools.training.pocket import STAGES, Stage
     from chatdit.tools.training.pocket import train_pocket as run_stage
 
-    chosen = [known for known in STAGES if stage in (known, "all")]
+    chosen: list[Stage] = [known for known in STAGES if stage in (known, "all")]
     if not chosen:
         raise UsageError(f"--stage {stage[:40]!r} is not known: expected all, or one of {', '.join(STAGES)}")
     on = _device(device)
