@@ -109,7 +109,7 @@ def random_scene(rng: random.Random, subjects: Sequence[str] = DRAWABLE, style: 
         return Scene((Thing(rng.choice(subjects), 1, size, _random_tint(rng), position),), background, style)
     if kind < 0.85:
         first, second = rng.sample(subjects, 2)
-        sizes = [rng.choices(SIZES[:2], (0.25, 0.75))[0] for _ in range(2)]
+        sizes: list[Size] = [rng.choices(SIZES[:2], (0.25, 0.75))[0] for _ in range(2)]
         things = tuple(
             Thing(name, 1, size, _random_tint(rng)) for name, size in zip((first, second), sizes, strict=True)
         )
