@@ -18,7 +18,7 @@ from chatdit.tools.training.muon import Muon
 from chatdit.tools.training.schedule import Clock, RunLog
 
 JITTER_PIXELS = 8
-RESTORED_PART = 4
+RESTORED_PART = 8
 
 
 def train_recogniser(
