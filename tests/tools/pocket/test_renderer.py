@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from chatdit.tools.pocket.renderer import NO_CLASS, Renderer, to_image
-from chatdit.tools.pocket.scene import Scene, Thing, random_scene
+from chatdit.tools.pocket.scene import Scene, Thing, place, random_scene
 from chatdit.tools.pocket.vocabulary import BACKGROUNDS, STYLES, SUBJECTS
 
 
@@ -27,11 +27,15 @@ def test_the_same_seed_gives_the_same_bytes(renderer: Renderer) -> None:
 
 
 def test_a_batch_equals_its_pictures_one_by_one(renderer: Renderer) -> None:
-    scenes = [Scene((Thing("cat", position="left"),), b) for b in list(BACKGROUNDS)[:3]]
-    together = renderer.render(scenes, random.Random(0))
-    assert together.pictures.shape == (3, 3, 256, 256)
-    assert together.pictures.min() >= -1 and together.pictures.max() <= 1
-    assert together.captions[0] == "a cat on the left on the beach"
+    rng = random.Random(0)
+    scenes = [random_scene(rng) for _ in range(6)]
+    placements = [place(scene, rng) for scene in scenes]
+    together = renderer.pictures_of(scenes, placements, random.Random(1))
+    one_stream = random.Random(1)
+    alone = [renderer.pictures_of([s], [p], one_stream) for s, p in zip(scenes, placements, strict=True)]
+    assert together.shape == (6, 3, 256, 256)
+    assert torch.allclose(together, torch.cat(alone), atol=1e-6)
+    assert together.min() >= -1 and together.max() <= 1
 
 
 def test_boxes_and_masks_are_where_the_subject_is(renderer: Renderer) -> None:
