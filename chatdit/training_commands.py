@@ -29,6 +29,9 @@ def train_pocket(
     ] = "all",
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where stages leave their files.")] = Path("runs/pocket"),
     minutes: Annotated[float, typer.Option(min=0.01, metavar="M", help="How long each stage may train.")] = 10.0,
+    sitting: Annotated[
+        float | None, typer.Option(min=0.01, metavar="M", help="Stop the base after M minutes of them, to go on later.")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume/--fresh", help="Go on with an interrupted run of the stage, or forget it.")
     ] = True,
@@ -44,7 +47,7 @@ def train_pocket(
         raise UsageError(f"--stage {stage[:40]!r} is not known: expected all, or one of {', '.join(STAGES)}")
     on = _device(device)
     for name in chosen:
-        print(run_stage(name, out, minutes=minutes, device=on, seed=seed, fresh=not resume))
+        print(run_stage(name, out, minutes=minutes, sitting=sitting, device=on, seed=seed, fresh=not resume))
 
 
 @bench.command("pocket")

@@ -18,9 +18,9 @@ class AutoencoderConfig:
     """Widths from the coarsest level outwards; `downscale` is fixed by two unshuffles (4 x 2)."""
 
     latent_channels: int = 16
-    encoder_widths: tuple[int, int] = (64, 128)
-    encoder_blocks: tuple[int, int] = (1, 2)
-    decoder_widths: tuple[int, int, int] = (160, 80, 32)
+    encoder_widths: tuple[int, int] = (96, 192)
+    encoder_blocks: tuple[int, int] = (2, 2)
+    decoder_widths: tuple[int, int, int] = (192, 96, 48)
     decoder_blocks: tuple[int, int, int] = (3, 2, 1)
 
 

@@ -21,8 +21,12 @@ def to_precision(transformer: FluxTransformer2DModel, device: torch.device, dtyp
     """Moves the model to `device` and `dtype`; its `time_text_embed` stays float32."""
     for name, part in transformer.named_children():
         part.to(device, torch.float32 if name == "time_text_embed" else dtype)
-    if dtype == torch.float32:
-        return
+    if dtype != torch.float32:
+        keep_exact_time(transformer, dtype)
+
+
+def keep_exact_time(transformer: FluxTransformer2DModel, dtype: torch.dtype) -> None:
+    """Lets `with_exact_time` reach the timestep's embedding, whose result is handed on in `dtype`."""
     width = int(transformer.config["pooled_projection_dim"])
 
     def before(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

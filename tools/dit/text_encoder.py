@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 PAD = 0
-TOKEN_BUCKET = 16
+TOKEN_BUCKET = 32
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from chatdit.tools.pocket.drawing import BACKGROUND_VARIANTS
 from chatdit.tools.pocket.scene import PICTURE_PIXELS
 from chatdit.tools.pocket.vocabulary import BACKGROUNDS
 
-VARIANTS = 3
 Colour = tuple[int, int, int]
 _SIDE = PICTURE_PIXELS * 2
 
@@ -67,8 +67,8 @@ class _Canvas:
 
 
 def background_pictures() -> NDArray[np.uint8]:
-    """Every background in every variant: uint8 (24 x VARIANTS, 256, 256, 3), in `BACKGROUNDS`' order."""
-    return np.stack([_paint(name, v) for name in BACKGROUNDS for v in range(VARIANTS)])
+    """Every background in every variant: uint8 (24 x BACKGROUND_VARIANTS, 256, 256, 3), in `BACKGROUNDS`' order."""
+    return np.stack([_paint(name, v) for name in BACKGROUNDS for v in range(BACKGROUND_VARIANTS)])
 
 
 @cache

@@ -20,8 +20,9 @@ from torch.nn import functional as F
 
 from chatdit.tools.dit.autoencoder import PixelNorm, ResidualBlock
 from chatdit.tools.dit.storage import load_weights
-from chatdit.tools.pocket.renderer import Renderer, in_style
+from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.scene import CELL_PIXELS, CELLS, PICTURE_PIXELS, SIZE_CELLS
+from chatdit.tools.pocket.styles import in_style
 from chatdit.tools.pocket.vocabulary import BACKGROUNDS, STYLES, SUBJECTS, TINTS
 from chatdit.tools.types import Box, ToolError
 

@@ -24,6 +24,8 @@ CELL_PIXELS = 32
 CELLS = 8
 PICTURE_PIXELS = CELL_PIXELS * CELLS
 MAX_PANELS = 4
+SPRITE_VARIANTS = 12
+"""A sprite as it is (0), mirrored (odd), and both with its colour channels exchanged."""
 SIZE_CELLS: dict[Size, int] = {"small": 3, "medium": 4, "large": 6}
 NAMELESS = "subject"
 
@@ -42,6 +44,8 @@ class Thing:
     size: Size = "medium"
     tint: str | None = None
     position: Position | None = None
+    variant: int = 0
+    """Which of the sprite's `SPRITE_VARIANTS` looks; no caption names it."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +60,14 @@ class Scene:
 
 @dataclass(frozen=True)
 class Placement:
-    """One sprite on the grid: subject, tint, side length and top-left corner in cells."""
+    """One sprite on the grid: subject, tint, side length and top-left corner in cells, and its look."""
 
     subject: str
     tint: str | None
     cells: int
     row: int
     column: int
+    variant: int = 0
 
 
 def check(scene: Scene) -> list[str]:
@@ -118,9 +123,16 @@ def random_scene(rng: random.Random, subjects: Sequence[str] = DRAWABLE, style: 
     return Scene((Thing(rng.choice(subjects), count, "medium", _random_tint(rng)),), background, style)
 
 
-def random_set(rng: random.Random, panels: int, subjects: Sequence[str] = DRAWABLE) -> tuple[Scene, ...]:
-    """Scenes that share one identity (subject and tint) and mostly one style, in different places."""
+def random_set(
+    rng: random.Random, panels: int, subjects: Sequence[str] = DRAWABLE, *, varied: bool = False
+) -> tuple[Scene, ...]:
+    """Scenes that share one identity (subject and tint) and mostly one style, in different places.
+
+    `varied` gives the shared subject a look of its own, which words cannot tell.
+    """
     hero = Thing(rng.choice(subjects), tint=_random_tint(rng, share=0.35))
+    if varied:
+        hero = replace(hero, variant=rng.randrange(1, SPRITE_VARIANTS))
     style = random_style(rng)
     backgrounds = rng.sample(list(BACKGROUNDS), panels)
     if rng.random() < 0.25:
@@ -210,7 +222,7 @@ def _place_alone(thing: Thing, rng: random.Random) -> Placement:
         row = 0
     elif thing.position == "bottom":
         row = free
-    return Placement(thing.subject, thing.tint, cells, row, column)
+    return _standing(thing, cells, row, column)
 
 
 def _place_pair(scene: Scene, rng: random.Random) -> tuple[Placement, ...]:
@@ -221,15 +233,19 @@ def _place_pair(scene: Scene, rng: random.Random) -> tuple[Placement, ...]:
         ground = CELLS - rng.randint(0, 1)
         near, far = (first, second) if scene.relation == "left of" else (second, first)
         n, f = SIZE_CELLS[near.size], SIZE_CELLS[far.size]
-        near_at = Placement(near.subject, near.tint, n, ground - n, rng.randint(0, half - n))
-        far_at = Placement(far.subject, far.tint, f, ground - f, half + rng.randint(0, half - f))
+        near_at = _standing(near, n, ground - n, rng.randint(0, half - n))
+        far_at = _standing(far, f, ground - f, half + rng.randint(0, half - f))
         return (near_at, far_at) if near is first else (far_at, near_at)
     column = rng.randint(0, CELLS - max(a, b))
     upper, lower = (first, second) if scene.relation == "above" else (second, first)
     u, low = SIZE_CELLS[upper.size], SIZE_CELLS[lower.size]
-    upper_at = Placement(upper.subject, upper.tint, u, rng.randint(0, half - u), column)
-    lower_at = Placement(lower.subject, lower.tint, low, half + rng.randint(0, half - low), column)
+    upper_at = _standing(upper, u, rng.randint(0, half - u), column)
+    lower_at = _standing(lower, low, half + rng.randint(0, half - low), column)
     return (upper_at, lower_at) if upper is first else (lower_at, upper_at)
+
+
+def _standing(thing: Thing, cells: int, row: int, column: int) -> Placement:
+    return Placement(thing.subject, thing.tint, cells, row, column, thing.variant)
 
 
 def _place_group(thing: Thing, rng: random.Random) -> tuple[Placement, ...]:
@@ -237,7 +253,7 @@ def _place_group(thing: Thing, rng: random.Random) -> tuple[Placement, ...]:
     shift = rng.randint(0, 1)
     if thing.count == 2:
         spots = [(CELLS - medium - shift, 0), (CELLS - medium - shift, 4)]
-        return tuple(Placement(thing.subject, thing.tint, medium, r, c) for r, c in spots)
+        return tuple(_standing(thing, medium, r, c) for r, c in spots)
     bottom = [(4 + shift, 0 + shift), (4 + shift, 4 + shift)]
     top = [(0 + shift, 2 + shift)] if thing.count == 3 else [(0 + shift, 0 + shift), (0 + shift, 4 + shift)]
-    return tuple(Placement(thing.subject, thing.tint, small, r, c) for r, c in top + bottom)
+    return tuple(_standing(thing, small, r, c) for r, c in top + bottom)

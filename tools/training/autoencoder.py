@@ -8,55 +8,86 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from chatdit.tools.dit.autoencoder import PocketAutoencoder
+from chatdit.tools.dit.autoencoder import PocketAutoencoder, ResidualBlock
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.scene import random_scene
 from chatdit.tools.training.muon import Muon
-from chatdit.tools.training.schedule import Clock, RunLog
+from chatdit.tools.training.schedule import Clock, RunLog, rate
+from chatdit.tools.training.streams import StreamOptions, stream
+from chatdit.tools.training.team import Team
 
 WINDOW_PIXELS = 128
 LATENT_NOISE = 0.1
+_LOG_EVERY = 50
 
 
-def train_autoencoder(
-    out: Path,
-    *,
-    minutes: float,
-    steps: int | None = None,
-    device: torch.device,
-    seed: int,
-    batch: int = 32,
-    rate: float = 2e-3,
-) -> PocketAutoencoder:
+@dataclass(frozen=True)
+class AutoencoderRecipe:
+    """How the autoencoder is trained; `batch` windows a step in each process, two of every picture."""
+
+    minutes: float = 2.0
+    steps: int | None = None
+    batch: int = 128
+    loaders: int = 4
+    """Processes that make scenes."""
+    rate: float = 2e-3
+    compile: bool = True
+
+
+SMALL_RECIPE = AutoencoderRecipe(minutes=10.0, batch=32, loaders=0, compile=False)
+"""For a machine without a GPU."""
+
+
+class _Restoration(nn.Module):
+    """What the decoder makes of a noisy latent."""
+
+    def __init__(self, autoencoder: PocketAutoencoder) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        latents = self.autoencoder.encode(pictures)
+        strength = torch.rand(len(latents), 1, 1, 1, device=latents.device) * LATENT_NOISE
+        return self.autoencoder.decode(latents + torch.randn(latents.shape, device=latents.device) * strength)
+
+
+def train_autoencoder(out: Path, recipe: AutoencoderRecipe, *, team: Team, seed: int) -> PocketAutoencoder:
     """A trained autoencoder; progress goes to `out/autoencoder.jsonl`."""
     torch.manual_seed(seed)
-    rng = random.Random(seed)
-    generator = torch.Generator().manual_seed(seed)
-    model = PocketAutoencoder().to(device)
+    model: PocketAutoencoder = PocketAutoencoder().to(team.device, memory_format=torch.channels_last)
     optimiser = _optimiser(model)
-    renderer, clock, log = Renderer(device), Clock(minutes, steps=steps), RunLog(out / "autoencoder.jsonl")
-    step = 0
-    while clock.share(step) < 1:
-        pictures = _windows(renderer, rng, generator, batch)
-        with torch.autocast(device.type, torch.bfloat16):
-            latents = model.encode(pictures)
-            noise = torch.randn(latents.shape, device=device) * torch.rand(batch, 1, 1, 1, device=device)
-            restored = model.decode(latents + noise * LATENT_NOISE).float()
+    if recipe.compile:
+        for block in model.modules():
+            if isinstance(block, ResidualBlock):
+                block.compile(dynamic=False)  # type: ignore[no-untyped-call]
+    joined = team.joined(_Restoration(model))
+    torch.manual_seed(hash((seed, team.rank)))
+    renderer, log = Renderer(team.device), RunLog(out / "autoencoder.jsonl", quiet=not team.leads)
+    chunks = stream(StreamOptions(1, recipe.batch // 2), f"autoencoder-{seed}-{team.rank}", recipe.loaders)
+    clock, taken = Clock(recipe.minutes, steps=recipe.steps, agree=team.agree), 0
+    for step, share in clock.ticks():
+        pictures = _windows(renderer.draw(next(chunks).drawing), recipe.batch)
+        with torch.autocast(team.device.type, torch.bfloat16):
+            restored = joined(pictures).float()
         loss = reconstruction_loss(restored, pictures)
         loss.backward()  # type: ignore[no-untyped-call]
-        factor = clock.rate(step, warmup=50, flat=0.3)
-        optimiser.step(rate * factor, rate * factor)
-        if step % 50 == 0:
+        factor = rate(share, step, warmup=50, flat=0.3)
+        optimiser.step(recipe.rate * factor, recipe.rate * factor)
+        taken = step + 1
+        if step % _LOG_EVERY == 0:
             log.write(step=step, seconds=clock.seconds, loss=loss.item(), psnr=psnr(restored, pictures))
-        step += 1
-    model.eval()
-    log.write(step=step, seconds=clock.seconds, pictures=step * batch, psnr_256=evaluate(model, device, seed + 1))
-    return model
+    # a fresh copy, because what was compiled was compiled for training
+    trained = PocketAutoencoder().to(team.device).eval()
+    trained.load_state_dict(model.state_dict())
+    windows = taken * recipe.batch * team.size
+    log.write(step=taken, seconds=clock.seconds, windows=windows, psnr_256=evaluate(trained, team.device, seed + 1))
+    return trained
 
 
 def reconstruction_loss(restored: Tensor, pictures: Tensor) -> Tensor:
@@ -80,15 +111,20 @@ def evaluate(model: PocketAutoencoder, device: torch.device, seed: int, pictures
     return psnr(torch.cat([model.decode(model.encode(chunk)) for chunk in torch.split(truth, 8)]), truth)
 
 
-def _windows(renderer: Renderer, rng: random.Random, generator: torch.Generator, batch: int) -> Tensor:
-    pictures = renderer.pictures([random_scene(rng) for _ in range(batch // 2)], rng)
+def _windows(pictures: Tensor, count: int) -> Tensor:
+    """`count` windows at random places of pictures (B, 3, H, W); a quarter with exchanged colours, mirrored.
+
+    The odd ones keep the autoencoder from knowing nothing but its own world's palette.
+    """
     free = pictures.shape[-1] - WINDOW_PIXELS
-    offsets = torch.randint(0, free + 1, (batch, 2), generator=generator).tolist()
-    windows = [
-        pictures[i % len(pictures), :, top : top + WINDOW_PIXELS, left : left + WINDOW_PIXELS]
-        for i, (top, left) in enumerate(offsets)
-    ]
-    return torch.stack(windows).contiguous(memory_format=torch.channels_last)
+    corners = torch.randint(0, free + 1, (2, count, 1), device=pictures.device)
+    span = torch.arange(WINDOW_PIXELS, device=pictures.device)
+    down, across = corners[0] + span, corners[1] + span
+    which = torch.arange(count, device=pictures.device) % len(pictures)
+    windows = pictures.permute(0, 2, 3, 1)[which[:, None, None], down[:, :, None], across[:, None, :]]
+    odd = windows[: count // 4]
+    windows = torch.cat([odd.flip(2)[..., torch.randperm(3, device=pictures.device)], windows[count // 4 :]])
+    return windows.permute(0, 3, 1, 2)
 
 
 def _optimiser(model: PocketAutoencoder) -> Muon:

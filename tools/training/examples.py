@@ -5,9 +5,7 @@ Layout legend: B batch, P panels, N tokens of a row, E elements of a token, L te
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -16,31 +14,16 @@ from torch import Tensor
 from chatdit.tools.dit.autoencoder import PocketAutoencoder
 from chatdit.tools.dit.packing import Grid, position_ids
 from chatdit.tools.dit.rows import Segment
-from chatdit.tools.dit.text_encoder import PhraseTokenizer, pad_token_ids
-from chatdit.tools.pocket.captions import caption, joint_caption
 from chatdit.tools.pocket.renderer import Renderer
-from chatdit.tools.pocket.scene import (
-    CELLS,
-    PICTURE_PIXELS,
-    Scene,
-    nameless,
-    random_scene,
-    random_set,
-)
+from chatdit.tools.pocket.scene import PICTURE_PIXELS
+from chatdit.tools.training.streams import SetChunk
 
+GRID = Grid(downscale=8, pack=2, channels=16)
+TOKENS_A_SIDE = PICTURE_PIXELS // GRID.token_size
 CANVAS_COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2}
-NAMELESS_SHARE = 0.3
 EMPTY_CAPTION_SHARE = 0.1
 GIVEN_SHARE = 0.3
 CANVAS_SHARE = 0.5
-
-
-@dataclass(frozen=True)
-class Example:
-    """One set of panels as latents (P, N/P, E) in fp16, with the caption's token ids."""
-
-    tokens: Tensor
-    ids: tuple[int, ...]
 
 
 class Batch(NamedTuple):
@@ -57,95 +40,100 @@ class Batch(NamedTuple):
 
 
 class ExamplePool:
-    """A rolling pool of rendered and encoded sets of `panels` pictures.
+    """A rolling pool of rendered and encoded sets of `panels` pictures, on the autoencoder's device.
 
-    Rendering and encoding cost a part of a training step on a CPU, so each example serves several
-    steps, every time with new noise, before a fresh one replaces it.
+    Each example serves `reuse` steps on average, every time with new noise, before a fresh one
+    replaces it, so that rendering and encoding cost a part of a step.
     """
 
     def __init__(
         self,
         panels: int,
         capacity: int,
+        chunks: Iterator[SetChunk],
         renderer: Renderer,
         autoencoder: PocketAutoencoder,
-        tokenizer: PhraseTokenizer,
-        rng: random.Random,
+        reuse: int,
     ) -> None:
         self.panels = panels
-        self._capacity = capacity
-        self._renderer, self._autoencoder, self._tokenizer = renderer, autoencoder, tokenizer
-        self._rng = rng
-        self._examples: list[Example] = []
-        self._next = 0
         self.seen = 0
+        self._chunks, self._renderer, self._autoencoder = chunks, renderer, autoencoder
+        self._reuse, self._owed, self._filled, self._next = reuse, 0.0, 0, 0
+        self._device = next(autoencoder.parameters()).device
+        area = panels * TOKENS_A_SIDE**2
+        self._tokens = torch.empty(capacity, area, GRID.elements, dtype=torch.float16, device=self._device)
+        self._ids: Tensor | None = None
+        self._varied = torch.empty(capacity, dtype=torch.bool, device=self._device)
 
-    def refresh(self, count: int) -> None:
-        """Render and encode `count` new sets; beyond the capacity they replace the oldest."""
-        sets = [self._scenes() for _ in range(count)]
-        captions = [joint_caption([caption(s) for s in self._worded(scenes)]) for scenes in sets]
-        flat = [scene for scenes in sets for scene in scenes]
-        latents = encode_tokens(self._autoencoder, self._renderer.pictures(flat, self._rng))
-        for tokens, text in zip(torch.split(latents.half(), self.panels), captions, strict=True):
-            self._put(Example(tokens, self._tokenizer(text).ids))
-        self.seen += count
+    def fill(self, count: int) -> None:
+        """Render and encode at least `count` new sets; beyond the capacity they replace the oldest."""
+        while count > 0:
+            count -= self._take(next(self._chunks))
 
     def draw(self, size: int) -> Batch:
-        """A batch of `size` examples drawn with replacement."""
-        chosen = self._rng.choices(self._examples, k=size)
-        tokens = torch.stack([e.tokens for e in chosen]).float().flatten(1, 2)
-        ids = [() if self._rng.random() < EMPTY_CAPTION_SHARE else e.ids for e in chosen]
-        longest = pad_token_ids([e.ids for e in chosen]).shape[1]
-        positions = panel_positions(self.panels, canvas=self.panels > 1 and self._rng.random() < CANVAS_SHARE)
-        return Batch(tokens, pad_token_ids(ids, bucket=longest), positions, self._given(size))
+        """A batch of `size` examples drawn with replacement, with given panels and empty captions dealt out."""
+        self._owed += size / self._reuse
+        while self._owed > 0:
+            self._owed -= self._take(next(self._chunks))
+        chosen = torch.randint(self._filled, (size,), device=self._device)
+        assert self._ids is not None
+        told = torch.rand(size, 1, device=self._device) >= EMPTY_CAPTION_SHARE
+        canvas = self.panels > 1 and torch.rand(()).item() < CANVAS_SHARE
+        return Batch(
+            self._tokens[chosen].float(),
+            self._ids[chosen] * told,
+            panel_positions(self.panels, canvas=canvas).to(self._device, non_blocking=True),
+            given_panels(self._varied[chosen], self.panels).repeat_interleave(TOKENS_A_SIDE**2, dim=1),
+        )
 
-    def _scenes(self) -> tuple[Scene, ...]:
-        if self.panels == 1:
-            return (random_scene(self._rng),)
-        return random_set(self._rng, self.panels)
+    def _take(self, chunk: SetChunk) -> int:
+        count = len(chunk.varied)
+        tokens = encode_tokens(self._autoencoder, self._renderer.draw(chunk.drawing))
+        capacity = len(self._tokens)
+        spots = (torch.arange(count) + self._next) % capacity
+        self._next = (self._next + count) % capacity
+        self._filled = min(capacity, self._filled + count)
+        spots = spots.to(self._device, non_blocking=True)
+        if self._ids is None:
+            self._ids = torch.zeros(capacity, chunk.text_ids.shape[1], dtype=torch.int64, device=self._device)
+        self._tokens[spots] = tokens.half().view(count, -1, GRID.elements)
+        self._ids[spots] = chunk.text_ids.to(self._device, non_blocking=True)
+        self._varied[spots] = chunk.varied.to(self._device, non_blocking=True)
+        self.seen += count
+        return count
 
-    def _worded(self, scenes: Sequence[Scene]) -> Sequence[Scene]:
-        hide = self.panels > 1 and self._rng.random() < NAMELESS_SHARE
-        return [nameless(scene) for scene in scenes] if hide else scenes
 
-    def _given(self, size: int) -> Tensor:
-        given = torch.zeros(size, self.panels, CELLS * CELLS, dtype=torch.bool)
-        if self.panels > 1:
-            for row in given:
-                if self._rng.random() < GIVEN_SHARE:
-                    row[self._rng.sample(range(self.panels), self._rng.randint(1, self.panels - 1))] = True
-        return given.flatten(1)
+def given_panels(varied: Tensor, panels: int) -> Tensor:
+    """Which panels of each set are given, bool (B, P): some of every varied set, of the others' GIVEN_SHARE.
 
-    def _put(self, example: Example) -> None:
-        if len(self._examples) < self._capacity:
-            self._examples.append(example)
-        else:
-            self._examples[self._next] = example
-            self._next = (self._next + 1) % self._capacity
+    At least one panel is always left to draw.
+    """
+    if panels == 1:
+        return torch.zeros(len(varied), 1, dtype=torch.bool, device=varied.device)
+    order = torch.rand(len(varied), panels, device=varied.device).argsort(dim=1)
+    count = torch.randint(1, panels, (len(varied),), device=varied.device)
+    shown = varied | (torch.rand(len(varied), device=varied.device) < GIVEN_SHARE)
+    return order < (count * shown)[:, None]
 
 
 def panel_positions(panels: int, *, canvas: bool) -> Tensor:
     """RoPE coordinates (N, 3) of pictures on one canvas, or as separate segments numbered from 0."""
     columns = CANVAS_COLUMNS[panels]
     segments = [
-        Segment(PICTURE_PIXELS, PICTURE_PIXELS, 0, (i // columns * CELLS, i % columns * CELLS))
+        Segment(PICTURE_PIXELS, PICTURE_PIXELS, 0, (i // columns * TOKENS_A_SIDE, i % columns * TOKENS_A_SIDE))
         if canvas
         else Segment(PICTURE_PIXELS, PICTURE_PIXELS, i)
         for i in range(panels)
     ]
-    return position_ids(segments, Grid(downscale=8, pack=4, channels=16))
+    return position_ids(segments, GRID)
 
 
 @torch.no_grad()
-def encode_tokens(autoencoder: PocketAutoencoder, pictures: Tensor, pack: int = 4, chunk: int = 16) -> Tensor:
+def encode_tokens(autoencoder: PocketAutoencoder, pictures: Tensor, chunk: int = 64) -> Tensor:
     """Tokens (B, N, E) of pictures (B, 3, H, W), in FluxPipeline's element order."""
+    p = GRID.pack
     with torch.autocast(pictures.device.type, torch.bfloat16):
         latents = torch.cat([autoencoder.encode(part).float() for part in torch.split(pictures, chunk)])
     b, c, h, w = latents.shape
-    cells = latents.view(b, c, h // pack, pack, w // pack, pack).permute(0, 2, 4, 1, 3, 5)
-    return cells.reshape(b, (h // pack) * (w // pack), c * pack * pack)
-
-
-def moved(batch: Batch, device: torch.device) -> Batch:
-    """The batch on `device`."""
-    return Batch(*(part.to(device, non_blocking=True) for part in batch))
+    cells = latents.view(b, c, h // p, p, w // p, p).permute(0, 2, 4, 1, 3, 5)
+    return cells.reshape(b, (h // p) * (w // p), c * p * p)

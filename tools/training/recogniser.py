@@ -10,12 +10,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from chatdit.tools.dit.autoencoder import PocketAutoencoder
-from chatdit.tools.pocket.recogniser import BACKGROUND_NAMES, STYLE_NAMES, PlaceNetwork
+from chatdit.tools.pocket.drawing import BACKGROUND_VARIANTS, Drawing
+from chatdit.tools.pocket.recogniser import PlaceNetwork
 from chatdit.tools.pocket.renderer import Renderer
-from chatdit.tools.pocket.scene import Scene, random_scene
 from chatdit.tools.pocket.vocabulary import SUBJECTS
 from chatdit.tools.training.muon import Muon
-from chatdit.tools.training.schedule import Clock, RunLog
+from chatdit.tools.training.schedule import Clock, RunLog, rate
+from chatdit.tools.training.streams import StreamOptions, stream
 
 JITTER_PIXELS = 8
 RESTORED_PART = 8
@@ -29,8 +30,9 @@ def train_recogniser(
     steps: int | None = None,
     device: torch.device,
     seed: int,
+    loaders: int = 0,
     batch: int = 32,
-    rate: float = 2e-3,
+    peak: float = 2e-3,
 ) -> PlaceNetwork:
     """A trained network; a part of each batch went through the autoencoder, all of it is shifted a little.
 
@@ -44,34 +46,32 @@ def train_recogniser(
     chosen = {id(p) for p in matrices}
     optimiser = Muon(matrices, [p for p in model.parameters() if id(p) not in chosen])
     renderer, clock, log = Renderer(device), Clock(minutes, steps=steps), RunLog(out / "recogniser.jsonl")
-    subjects = tuple(SUBJECTS)
-    step = 0
-    while clock.share(step) < 1:
-        scenes = [random_scene(rng, subjects, rng.choice(STYLE_NAMES)) for _ in range(batch)]
-        pictures, places, styles = _examples(renderer, autoencoder, scenes, rng)
+    options = StreamOptions(1, batch, tuple(SUBJECTS), even_styles=True)
+    chunks = stream(options, f"recogniser-{seed}", loaders)
+    taken = 0
+    for step, share in clock.ticks():
+        pictures, places, styles = _examples(renderer, autoencoder, next(chunks).drawing, rng)
         with torch.autocast(device.type, torch.bfloat16):
             logits = model(pictures)
         loss = F.cross_entropy(logits.background.float(), places) + F.cross_entropy(logits.style.float(), styles)
         loss.backward()  # type: ignore[no-untyped-call]
-        factor = clock.rate(step, warmup=30, flat=0.4)
-        optimiser.step(rate * factor, rate * factor)
+        factor = rate(share, step, warmup=30, flat=0.4)
+        optimiser.step(peak * factor, peak * factor)
         if step % 50 == 0:
             right = (logits.background.argmax(dim=1) == places) & (logits.style.argmax(dim=1) == styles)
             log.write(step=step, seconds=clock.seconds, loss=loss.item(), accuracy=right.float().mean().item())
-        step += 1
-    log.write(step=step, seconds=clock.seconds, pictures=step * batch)
+        taken = step + 1
+    log.write(step=taken, seconds=clock.seconds, pictures=taken * batch)
     return model.eval()
 
 
 def _examples(
-    renderer: Renderer, autoencoder: PocketAutoencoder, scenes: list[Scene], rng: random.Random
+    renderer: Renderer, autoencoder: PocketAutoencoder, numbers: Drawing, rng: random.Random
 ) -> tuple[Tensor, Tensor, Tensor]:
-    pictures = renderer.pictures(scenes, rng)
-    restored = max(1, len(scenes) // RESTORED_PART)
+    pictures = renderer.draw(numbers)
+    restored = max(1, len(pictures) // RESTORED_PART)
     with torch.no_grad(), torch.autocast(pictures.device.type, torch.bfloat16):
         pictures[:restored] = autoencoder.decode(autoencoder.encode(pictures[:restored])).float().clamp(-1, 1)
     shift = (rng.randint(-JITTER_PIXELS, JITTER_PIXELS), rng.randint(-JITTER_PIXELS, JITTER_PIXELS))
-    pictures = torch.roll(pictures, shift, dims=(2, 3))
-    places = torch.tensor([BACKGROUND_NAMES.index(s.background) for s in scenes], device=pictures.device)
-    styles = torch.tensor([STYLE_NAMES.index(s.style) for s in scenes], device=pictures.device)
-    return pictures, places, styles
+    places = numbers.grounds // BACKGROUND_VARIANTS
+    return torch.roll(pictures, shift, dims=(2, 3)), places.to(pictures.device), numbers.styles.to(pictures.device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
@@ -12,12 +13,23 @@ class Clock:
     """Minutes given to a stage; the share of them that has passed drives its schedule.
 
     `used` seconds of an earlier, interrupted run count as passed. With `steps` the share is counted
-    in steps instead, so that a run does not depend on how fast the machine is.
+    in steps instead, so that a run does not depend on how fast the machine is. `sitting` minutes
+    end this run early, to be gone on with later. `agree` makes processes that train together read
+    one clock.
     """
 
-    def __init__(self, minutes: float, used: float = 0.0, steps: int | None = None) -> None:
+    def __init__(
+        self,
+        minutes: float,
+        used: float = 0.0,
+        *,
+        steps: int | None = None,
+        sitting: float | None = None,
+        agree: Callable[[float], float] = lambda value: value,
+    ) -> None:
         self._budget = minutes * 60
-        self._steps = steps
+        self._steps, self._agree = steps, agree
+        self._end = float("inf") if sitting is None else used + sitting * 60
         self._start = time.monotonic() - used
 
     @property
@@ -25,24 +37,34 @@ class Clock:
         """Seconds passed, earlier runs included."""
         return time.monotonic() - self._start
 
-    def share(self, step: int) -> float:
-        """Share of the budget that has passed before `step`, from 0 to 1."""
-        return min(1.0, step / self._steps if self._steps else self.seconds / self._budget)
+    def ticks(self, first: int = 0) -> Iterator[tuple[int, float]]:
+        """(step, share passed before it) from step `first` until the budget or the sitting is over."""
+        step = first
+        while True:
+            share = step / self._steps if self._steps else self.seconds / self._budget
+            share = self._agree(2.0 if self.seconds > self._end else min(1.0, share))
+            if share >= 1:
+                return
+            yield step, share
+            step += 1
 
-    def rate(self, step: int, warmup: int, flat: float, started: int = 0) -> float:
-        """Factor on the learning rate: linear warm-up from step `started`, 1 until share `flat`, linear to 0."""
-        return min(1.0, (step - started + 1) / warmup) * min(1.0, (1 - self.share(step)) / (1 - flat))
+
+def rate(share: float, taken: int, warmup: int, flat: float) -> float:
+    """Factor on the learning rate: linear warm-up over the steps `taken`, 1 until `share` is `flat`, linear to 0."""
+    return min(1.0, (taken + 1) / warmup) * min(1.0, (1 - share) / (1 - flat))
 
 
 class RunLog:
     """One JSON object a line, on disk at once and in short on stderr."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, quiet: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._path = path
+        self._path, self._quiet = path, quiet
 
     def write(self, **values: float | int | str) -> None:
         """Append `values`."""
+        if self._quiet:
+            return
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")
         print(" ".join(f"{k}={_short(v)}" for k, v in values.items()), file=sys.stderr, flush=True)

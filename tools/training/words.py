@@ -12,7 +12,8 @@ from torch import Tensor
 
 from chatdit.tools.dit.autoencoder import PocketAutoencoder
 from chatdit.tools.dit.text_encoder import PhraseTokenizer, PocketTextEncoder
-from chatdit.tools.pocket.backgrounds import VARIANTS, background_pictures
+from chatdit.tools.pocket.backgrounds import background_pictures
+from chatdit.tools.pocket.drawing import BACKGROUND_VARIANTS
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.scene import SIZE_CELLS
 from chatdit.tools.pocket.vocabulary import BACKGROUNDS, DRAWABLE, SUBJECTS
@@ -56,6 +57,8 @@ def _sprite_latents(autoencoder: PocketAutoencoder, renderer: Renderer) -> Tenso
 
 
 def _place_latents(autoencoder: PocketAutoencoder) -> Tensor:
-    pictures = torch.from_numpy(background_pictures()[::VARIANTS].copy()).permute(0, 3, 1, 2).float() / 127.5 - 1
+    pictures = (
+        torch.from_numpy(background_pictures()[::BACKGROUND_VARIANTS].copy()).permute(0, 3, 1, 2).float() / 127.5 - 1
+    )
     device = next(autoencoder.parameters()).device
     return encode_tokens(autoencoder, pictures.to(device)).flatten(1).cpu()

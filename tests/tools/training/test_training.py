@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from dataclasses import replace
@@ -15,16 +16,24 @@ from chatdit.tools.dit.autoencoder import PocketAutoencoder
 from chatdit.tools.dit.packing import pack
 from chatdit.tools.dit.text_encoder import PhraseTokenizer, PocketTextEncoder, TextEncoderConfig
 from chatdit.tools.pocket.renderer import Renderer
-from chatdit.tools.pocket.vocabulary import HELD_OUT, caption_vocabulary
+from chatdit.tools.pocket.scene import random_set
+from chatdit.tools.pocket.vocabulary import HELD_OUT, SUBJECTS, caption_vocabulary
+from chatdit.tools.training.autoencoder import SMALL_RECIPE as SMALL_AUTOENCODER_RECIPE
 from chatdit.tools.training.autoencoder import psnr, train_autoencoder
-from chatdit.tools.training.base import BaseRecipe, build_model, flow_loss, train_base, training_times
+from chatdit.tools.training.base import SMALL_RECIPE as SMALL_BASE_RECIPE
+from chatdit.tools.training.base import build_model, flow_loss, train_base, training_times
 from chatdit.tools.training.checkpoint import load_checkpoint, save_checkpoint
-from chatdit.tools.training.examples import Batch, ExamplePool, encode_tokens, panel_positions
+from chatdit.tools.training.examples import GRID, Batch, ExamplePool, encode_tokens, given_panels, panel_positions
 from chatdit.tools.training.muon import Muon, orthogonalised
 from chatdit.tools.training.pocket import train_pocket
-from chatdit.tools.training.schedule import Clock
+from chatdit.tools.training.schedule import Clock, rate
+from chatdit.tools.training.streams import StreamOptions, stream
+from chatdit.tools.training.team import Team
 from chatdit.tools.training.words import seed_words
 from chatdit.tools.types import ToolError
+
+ALONE = Team(torch.device("cpu"))
+HELD_OUT_INDICES = {SUBJECTS[name].index for name in HELD_OUT}
 
 
 def test_orthogonalised_matrices_have_singular_values_near_one() -> None:
@@ -50,27 +59,42 @@ def test_muon_fits_a_linear_map() -> None:
 
 
 def test_the_autoencoder_learns(tmp_path: Path) -> None:
-    train_autoencoder(tmp_path, minutes=1, steps=60, device=torch.device("cpu"), seed=0, batch=4)
+    train_autoencoder(tmp_path, replace(SMALL_AUTOENCODER_RECIPE, steps=40, batch=4), team=ALONE, seed=0)
     lines = [json.loads(line) for line in (tmp_path / "autoencoder.jsonl").read_text().splitlines()]
     assert lines[-1]["psnr_256"] > lines[0]["psnr"] > 0
 
 
 def test_the_schedule_warms_up_holds_and_falls() -> None:
-    clock = Clock(minutes=9, steps=100)
-    assert clock.rate(0, warmup=10, flat=0.5) == pytest.approx(0.1)
-    assert clock.rate(40, warmup=10, flat=0.5) == 1
-    assert clock.rate(75, warmup=10, flat=0.5) == pytest.approx(0.5)
-    assert clock.rate(41, warmup=10, flat=0.5, started=40) == pytest.approx(0.2)
-    assert Clock(minutes=1, used=60).share(0) == 1
+    assert rate(0, 0, warmup=10, flat=0.5) == pytest.approx(0.1)
+    assert rate(0.4, 40, warmup=10, flat=0.5) == 1
+    assert rate(0.75, 75, warmup=10, flat=0.5) == pytest.approx(0.5)
+
+
+def test_the_clock_counts_steps_or_seconds_and_ends_with_its_sitting() -> None:
+    assert list(Clock(minutes=9, steps=4).ticks(2)) == [(2, 0.5), (3, 0.75)]
+    assert list(Clock(minutes=1, used=60).ticks()) == []
+    assert list(Clock(minutes=1, used=30, sitting=0).ticks(7)) == []
+    step, share = next(Clock(minutes=1, used=30, sitting=1).ticks(7))
+    assert step == 7 and share == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_clock_of_a_team_is_its_leaders() -> None:
+    told: list[float] = []
+
+    def leader(value: float) -> float:
+        told.append(value)
+        return min(1.0, 0.5 * len(told))
+
+    assert list(Clock(minutes=1, agree=leader).ticks()) == [(0, 0.5)]
 
 
 def test_a_base_stage_resumes_and_counts_on(tmp_path: Path) -> None:
     autoencoder = PocketAutoencoder().eval()
-    recipe = BaseRecipe(minutes=1, steps=2, batches={1: 2}, shares={1: 1.0}, pool=8)
-    train_base(tmp_path, autoencoder, recipe, device=torch.device("cpu"), seed=0)
-    train_base(tmp_path, autoencoder, replace(recipe, steps=3), device=torch.device("cpu"), seed=0)
+    recipe = replace(SMALL_BASE_RECIPE, steps=2, batches={1: 2}, shares={1: 1.0}, pool=8, chunk=4)
+    train_base(tmp_path, autoencoder, recipe, team=ALONE, seed=0)
+    train_base(tmp_path, autoencoder, replace(recipe, steps=3), team=ALONE, seed=0)
     lines = [json.loads(line) for line in (tmp_path / "base.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [2, 3] and all(0.5 < line["loss"] < 4 for line in lines)
+    assert [line["step"] for line in lines] == [2, 3] and all(0.5 < line["loss_1"] < 4 for line in lines)
     assert load_checkpoint(tmp_path / "base", build_model()).step == 3
 
 
@@ -84,23 +108,54 @@ def test_tokens_are_packed_as_the_sampler_packs_them() -> None:
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         latents = autoencoder.encode(pictures).float()
     tokens = encode_tokens(autoencoder, pictures)
-    assert torch.equal(tokens, torch.stack([pack(latent, 4) for latent in latents]))
+    assert torch.equal(tokens, torch.stack([pack(latent, GRID.pack) for latent in latents]))
 
 
 def test_batches_have_the_shapes_of_a_sampling_call() -> None:
-    rng = random.Random(0)
-    pool = ExamplePool(2, 8, Renderer(), PocketAutoencoder().eval(), PhraseTokenizer(caption_vocabulary(), 96), rng)
-    pool.refresh(6)
+    chunks = stream(StreamOptions(2, 3), "0", workers=0)
+    pool = ExamplePool(2, 8, chunks, Renderer(), PocketAutoencoder().eval(), reuse=4)
+    pool.fill(6)
     batch = pool.draw(8)
-    assert batch.tokens.shape == (8, 128, 256) and batch.positions.shape == (128, 3)
-    assert batch.text_ids.shape[1] % 16 == 0 and batch.given.shape == (8, 128)
-    assert not batch.given.all(dim=1).any(), "a row with everything given has nothing to learn"
+    assert pool.seen == 9, "eight drawn at four uses each are two new ones, and a chunk is three"
+    assert batch.tokens.shape == (8, 512, 64) and batch.positions.shape == (512, 3)
+    assert batch.text_ids.shape[1] == 32 and batch.given.shape == (8, 512)
+
+
+def test_a_full_pool_forgets_its_oldest() -> None:
+    chunks = list(itertools.islice(stream(StreamOptions(1, 2), "0", workers=0), 3))
+    pool = ExamplePool(1, 4, iter(chunks), Renderer(), PocketAutoencoder().eval(), reuse=1000)
+    pool.fill(6)
+    ids = {tuple(row.tolist()) for row in torch.cat([c.text_ids for c in chunks[1:]])}
+    drawn = [tuple(row.tolist()) for _ in range(4) for row in pool._ids[torch.randint(4, (4,))]]  # type: ignore[index]
+    assert set(drawn) <= ids
+
+
+def test_streams_repeat_with_their_seed_and_differ_by_it() -> None:
+    first, again, other = (next(stream(StreamOptions(4, 4), seed, workers=0)) for seed in ("a", "a", "b"))
+    assert torch.equal(first.drawing.sprites, again.drawing.sprites) and torch.equal(first.text_ids, again.text_ids)
+    assert not torch.equal(first.drawing.grounds, other.drawing.grounds)
+    assert HELD_OUT_INDICES.isdisjoint(first.drawing.sprites[..., 0][first.drawing.sprites[..., 2] > 0].tolist())
+
+
+def test_looks_without_words_always_come_with_a_given_panel() -> None:
+    torch.manual_seed(0)
+    varied = torch.tensor([True, False] * 200)
+    given = given_panels(varied, 4)
+    assert given[varied].any(dim=1).all() and not given.all(dim=1).any()
+    assert 0.2 < given[~varied].any(dim=1).float().mean() < 0.4
+    assert not given_panels(varied, 1).any()
+
+
+def test_one_look_runs_through_a_varied_set() -> None:
+    scenes = random_set(random.Random(0), 4, varied=True)
+    looks = {scene.things[0].variant for scene in scenes}
+    assert len(looks) == 1 and 0 not in looks
 
 
 def test_positions_of_canvas_and_sequence() -> None:
     canvas, sequence = panel_positions(4, canvas=True), panel_positions(4, canvas=False)
-    assert set(canvas[:, 0].tolist()) == {0} and canvas[:, 1:].max() == 15
-    assert set(sequence[:, 0].tolist()) == {0, 1, 2, 3} and sequence[:, 1:].max() == 7
+    assert set(canvas[:, 0].tolist()) == {0} and canvas[:, 1:].max() == 31
+    assert set(sequence[:, 0].tolist()) == {0, 1, 2, 3} and sequence[:, 1:].max() == 15
 
 
 def test_times_lie_in_the_open_interval_and_lean_towards_noise() -> None:
@@ -111,9 +166,9 @@ def test_times_lie_in_the_open_interval_and_lean_towards_noise() -> None:
 def test_a_fresh_model_predicts_zero_and_given_tokens_cost_nothing() -> None:
     torch.manual_seed(0)
     model = build_model()
-    tokens = torch.randn(2, 64, 256)
-    given = torch.zeros(2, 64, dtype=torch.bool)
-    given[:, :32] = True
+    tokens = torch.randn(2, 256, 64)
+    given = torch.zeros(2, 256, dtype=torch.bool)
+    given[:, :128] = True
     batch = Batch(tokens, torch.ones(2, 16, dtype=torch.int64), panel_positions(1, canvas=False), given)
     loss = flow_loss(model, batch)
     # the target is noise minus picture, both of unit variance
@@ -142,7 +197,7 @@ def test_words_of_held_out_subjects_stay_random() -> None:
     seed_words(encoder, autoencoder, renderer, seed=0)
     first = encoder.words.weight.clone()
     with torch.no_grad():
-        next(autoencoder.parameters()).mul_(torch.randn(64, 1, 1, 1))
+        next(autoencoder.parameters()).mul_(torch.randn(96, 1, 1, 1))
     seed_words(encoder, autoencoder, renderer, seed=0)
     tokenizer = PhraseTokenizer(caption_vocabulary(), 96)
     for name in HELD_OUT:
