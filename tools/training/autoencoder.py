@@ -20,7 +20,7 @@ from chatdit.tools.pocket.scene import random_scene
 from chatdit.tools.training.muon import Muon
 from chatdit.tools.training.schedule import Clock, RunLog, rate
 from chatdit.tools.training.streams import StreamOptions, stream
-from chatdit.tools.training.team import Team
+from chatdit.tools.training.team import Team, mixed_precision
 
 WINDOW_PIXELS = 128
 LATENT_NOISE = 0.1
@@ -60,12 +60,12 @@ class _Restoration(nn.Module):
 def train_autoencoder(out: Path, recipe: AutoencoderRecipe, *, team: Team, seed: int) -> PocketAutoencoder:
     """A trained autoencoder; progress goes to `out/autoencoder.jsonl`."""
     torch.manual_seed(seed)
-    model: PocketAutoencoder = PocketAutoencoder().to(team.device, memory_format=torch.channels_last)
+    model = PocketAutoencoder().to(team.device)
     optimiser = _optimiser(model)
     if recipe.compile:
         for block in model.modules():
             if isinstance(block, ResidualBlock):
-                block.compile(dynamic=False)  # type: ignore[no-untyped-call]
+                block.compile(dynamic=False)
     joined = team.joined(_Restoration(model))
     torch.manual_seed(hash((seed, team.rank)))
     renderer, log = Renderer(team.device), RunLog(out / "autoencoder.jsonl", quiet=not team.leads)
@@ -73,7 +73,7 @@ def train_autoencoder(out: Path, recipe: AutoencoderRecipe, *, team: Team, seed:
     clock, taken = Clock(recipe.minutes, steps=recipe.steps, agree=team.agree), 0
     for step, share in clock.ticks():
         pictures = _windows(renderer.draw(next(chunks).drawing), recipe.batch)
-        with torch.autocast(team.device.type, torch.bfloat16):
+        with mixed_precision(team.device):
             restored = joined(pictures).float()
         loss = reconstruction_loss(restored, pictures)
         loss.backward()  # type: ignore[no-untyped-call]

@@ -26,12 +26,12 @@ from chatdit.tools.training.examples import GRID, Batch, ExamplePool
 from chatdit.tools.training.muon import Muon
 from chatdit.tools.training.schedule import Clock, RunLog, rate
 from chatdit.tools.training.streams import StreamOptions, stream
-from chatdit.tools.training.team import Team
+from chatdit.tools.training.team import Team, mixed_precision
 from chatdit.tools.training.words import seed_words
 
 TIME_SHIFT = 2.0
 _LOG_EVERY = 50
-_SAVE_SECONDS = 180
+_SAVE_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class BaseRecipe:
     shares: Mapping[int, float] = field(default_factory=lambda: {1: 0.6, 2: 0.2, 4: 0.2})
     pool: int = 49152
     """Pictures that each pool holds."""
+    first: int = 8192
+    """Pictures in each before the first step."""
     chunk: int = 256
     """Pictures rendered at once."""
     reuse: int = 4
@@ -59,7 +61,9 @@ class BaseRecipe:
     compile: bool = True
 
 
-SMALL_RECIPE = BaseRecipe(batches={1: 64, 2: 32, 4: 16}, pool=4096, chunk=16, reuse=6, loaders=0, compile=False)
+SMALL_RECIPE = BaseRecipe(
+    batches={1: 64, 2: 32, 4: 16}, pool=4096, first=256, chunk=16, reuse=6, loaders=0, compile=False
+)
 """For a machine without a GPU."""
 
 
@@ -70,7 +74,7 @@ class PocketModel(nn.Module):
         super().__init__()
         self.text_encoder = text_encoder
         self.transformer = transformer
-        keep_exact_time(transformer, torch.bfloat16)
+        keep_exact_time(transformer, torch.float32)
 
     def forward(self, noisy: Tensor, times: Tensor, batch: Batch) -> Tensor:
         """Velocity (B, N, E) at times (B,) in [0, 1]."""
@@ -118,7 +122,7 @@ _OUTPUT_LAYERS = ("norm_out.linear", "proj_out")
 def train_base(out: Path, autoencoder: PocketAutoencoder, recipe: BaseRecipe, *, team: Team, seed: int) -> PocketModel:
     """Train for `recipe.minutes`, or for what an interrupted run in `out` left of them.
 
-    Writes a line to `out/base.jsonl` every 50 steps and a checkpoint every three minutes; returns
+    Writes a line to `out/base.jsonl` every 50 steps and a checkpoint every minute; returns
     the averaged weights.
     """
     torch.manual_seed(seed)
@@ -162,10 +166,10 @@ def train_base(out: Path, autoencoder: PocketAutoencoder, recipe: BaseRecipe, *,
 
 def _pools(recipe: BaseRecipe, renderer: Renderer, autoencoder: PocketAutoencoder, seed: str) -> dict[int, ExamplePool]:
     pools = {}
-    for panels, size in recipe.batches.items():
+    for panels in recipe.batches:
         chunks = stream(StreamOptions(panels, max(1, recipe.chunk // panels)), seed, recipe.loaders)
         pools[panels] = ExamplePool(panels, recipe.pool // panels, chunks, renderer, autoencoder, recipe.reuse)
-        pools[panels].fill(min(recipe.pool // panels, size * 16))
+        pools[panels].fill(min(recipe.pool, recipe.first) // panels)
     return pools
 
 
@@ -193,7 +197,7 @@ def flow_loss(model: nn.Module, batch: Batch) -> Tensor:
     noise = torch.randn_like(batch.tokens)
     level = torch.where(batch.given, 0.0, times[:, None])[..., None]
     noisy = (1 - level) * batch.tokens + level * noise
-    with torch.autocast(device.type, torch.bfloat16):
+    with mixed_precision(device):
         velocity = model(noisy, times, batch)
     error = (velocity.float() - (noise - batch.tokens)).square().mean(dim=2)
     kept = (~batch.given).float()

@@ -17,6 +17,7 @@ from chatdit.tools.dit.rows import Segment
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.scene import PICTURE_PIXELS
 from chatdit.tools.training.streams import SetChunk
+from chatdit.tools.training.team import mixed_precision
 
 GRID = Grid(downscale=8, pack=2, channels=16)
 TOKENS_A_SIDE = PICTURE_PIXELS // GRID.token_size
@@ -132,7 +133,7 @@ def panel_positions(panels: int, *, canvas: bool) -> Tensor:
 def encode_tokens(autoencoder: PocketAutoencoder, pictures: Tensor, chunk: int = 64) -> Tensor:
     """Tokens (B, N, E) of pictures (B, 3, H, W), in FluxPipeline's element order."""
     p = GRID.pack
-    with torch.autocast(pictures.device.type, torch.bfloat16):
+    with mixed_precision(pictures.device):
         latents = torch.cat([autoencoder.encode(part).float() for part in torch.split(pictures, chunk)])
     b, c, h, w = latents.shape
     cells = latents.view(b, c, h // p, p, w // p, p).permute(0, 2, 4, 1, 3, 5)

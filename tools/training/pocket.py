@@ -89,7 +89,7 @@ def _run(stage: Stage, out: Path, minutes: float, sitting: float | None, members
         path = out / "autoencoder.safetensors"
         weights = train_autoencoder(out, recipe, team=members, seed=seed).state_dict()
         if members.leads:
-            save_file({k: v.contiguous() for k, v in weights.items()}, path)
+            save_file({k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in weights.items()}, path)
         return path
     autoencoder = load_autoencoder(out).to(device)
     if stage == "recogniser":

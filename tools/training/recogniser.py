@@ -17,6 +17,7 @@ from chatdit.tools.pocket.vocabulary import SUBJECTS
 from chatdit.tools.training.muon import Muon
 from chatdit.tools.training.schedule import Clock, RunLog, rate
 from chatdit.tools.training.streams import StreamOptions, stream
+from chatdit.tools.training.team import mixed_precision
 
 JITTER_PIXELS = 8
 RESTORED_PART = 8
@@ -51,7 +52,7 @@ def train_recogniser(
     taken = 0
     for step, share in clock.ticks():
         pictures, places, styles = _examples(renderer, autoencoder, next(chunks).drawing, rng)
-        with torch.autocast(device.type, torch.bfloat16):
+        with mixed_precision(device):
             logits = model(pictures)
         loss = F.cross_entropy(logits.background.float(), places) + F.cross_entropy(logits.style.float(), styles)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -70,7 +71,7 @@ def _examples(
 ) -> tuple[Tensor, Tensor, Tensor]:
     pictures = renderer.draw(numbers)
     restored = max(1, len(pictures) // RESTORED_PART)
-    with torch.no_grad(), torch.autocast(pictures.device.type, torch.bfloat16):
+    with torch.no_grad(), mixed_precision(pictures.device):
         pictures[:restored] = autoencoder.decode(autoencoder.encode(pictures[:restored])).float().clamp(-1, 1)
     shift = (rng.randint(-JITTER_PIXELS, JITTER_PIXELS), rng.randint(-JITTER_PIXELS, JITTER_PIXELS))
     places = numbers.grounds // BACKGROUND_VARIANTS

@@ -59,7 +59,7 @@ def test_muon_fits_a_linear_map() -> None:
 
 
 def test_the_autoencoder_learns(tmp_path: Path) -> None:
-    train_autoencoder(tmp_path, replace(SMALL_AUTOENCODER_RECIPE, steps=40, batch=4), team=ALONE, seed=0)
+    train_autoencoder(tmp_path, replace(SMALL_AUTOENCODER_RECIPE, steps=20, batch=2), team=ALONE, seed=0)
     lines = [json.loads(line) for line in (tmp_path / "autoencoder.jsonl").read_text().splitlines()]
     assert lines[-1]["psnr_256"] > lines[0]["psnr"] > 0
 
@@ -105,7 +105,7 @@ def test_psnr_of_a_known_error() -> None:
 def test_tokens_are_packed_as_the_sampler_packs_them() -> None:
     autoencoder = PocketAutoencoder().eval()
     pictures = torch.rand(2, 3, 64, 64) * 2 - 1
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+    with torch.no_grad():
         latents = autoencoder.encode(pictures).float()
     tokens = encode_tokens(autoencoder, pictures)
     assert torch.equal(tokens, torch.stack([pack(latent, GRID.pack) for latent in latents]))
