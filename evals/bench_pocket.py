@@ -263,7 +263,7 @@ def _psnr(dit: DiT, seed: int, cases: int) -> Estimate:
     scenes = [replace(s, style=rng.choice(list(STYLES))) for s in _pair_scenes(cases, rng)]
     truth = Renderer().pictures(scenes, rng)
     with torch.no_grad():
-        restored = torch.cat([dit.images.decode(dit.images.encode(part)) for part in torch.split(truth, 8)])
+        restored = torch.cat([dit.images.decode(dit.images.encode(part)).cpu() for part in torch.split(truth, 8)])
     errors = (restored.clamp(-1, 1) - truth).div(2).square().mean(dim=(1, 2, 3))
     return bootstrap_mean([float(-10 * torch.log10(e)) for e in errors])
 
