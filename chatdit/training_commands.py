@@ -25,7 +25,8 @@ Record = Annotated[bool, typer.Option("--record", help="Also write the record un
 @train.command("pocket")
 def train_pocket(
     stage: Annotated[
-        str, typer.Option(metavar="STAGE", help="autoencoder, base, recogniser, export, or all in this order.")
+        str,
+        typer.Option("--stage", metavar="STAGE", help="autoencoder, base, recogniser, export, or all in this order."),
     ] = "all",
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where stages leave their files.")] = Path("runs/pocket"),
     minutes: Annotated[float, typer.Option(min=0.01, metavar="M", help="How long each stage may train.")] = 10.0,
