@@ -19,7 +19,7 @@ from chatdit.kernels.block_axis import BlockAxis, Segment, block_offsets, body_s
 from chatdit.kernels.block_plan import BlockPlan
 from chatdit.kernels.block_rows import head_rows
 
-LOGITS_PER_CHUNK = 1 << 19
+LOGITS_PER_CHUNK = 1 << 20
 """Few enough to stay in a core's cache between the passes over them."""
 
 
@@ -28,8 +28,8 @@ class Chunk:
     """Some rows: `queries` (R, Q), L for nobody; `slots` (R, S); `shared` (T,).
 
     `hidden` (R, T) marks shared slots that a row does not meet, `pairs` (R, Q, S) the pairs that a predicate
-    allows. `rows` (R,) are the query blocks, `blocks` (R, S) the key block of each slot, one past the last
-    for none; rows outside the body have neither.
+    allows; `gaps` says whether any slot is nobody. `rows` (R,) are the query blocks, `blocks` (R, S) the key
+    block of each slot, one past the last for none; rows outside the body have neither.
     """
 
     queries: Tensor
@@ -39,6 +39,7 @@ class Chunk:
     pairs: Tensor | None = None
     rows: Tensor | None = None
     blocks: Tensor | None = None
+    gaps: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +76,7 @@ class _HeadLists:
         self.k_tokens, self.k_numbers = _tokens_in_order(plan.k, batch, head, device)
         self.q_offsets = block_offsets(plan.q, batch, head, device)
         self.k_offsets = block_offsets(plan.k, batch, head, device)
-        self.fine = [head_rows(rows, batch, head) if rows is not None else None for rows in (plan.rows, plan.partial)]
+        self.named, self.counts, self.partial = _full_and_partial(plan, batch, head, device)
         self.first = _first_slots(plan)
         self.shared = torch.cat(
             [segment_tokens(plan.k.dense, device)]
@@ -89,9 +90,8 @@ class _HeadLists:
     def row_groups(self) -> Iterator[Tensor]:
         """Rows of similar length together, no more at once than the budget allows."""
         widths = torch.zeros(self.plan.q.blocks, dtype=torch.int64, device=self.device)
-        for entries, counts in filter(None, self.fine):
-            owner = torch.arange(len(counts), device=self.device).repeat_interleave(counts)
-            widths.index_add_(0, owner, self.k_offsets.diff()[entries])
+        owner = torch.arange(len(widths), device=self.device).repeat_interleave(self.counts)
+        widths.index_add_(0, owner, self.k_offsets.diff()[self.named])
         tall = int(self.q_offsets.diff().max()) if self.plan.q.blocks else 0
         ranked = widths.argsort(descending=True, stable=True)
         ranked = ranked[self.q_offsets.diff()[ranked] > 0]
@@ -104,9 +104,9 @@ class _HeadLists:
             at += step
 
     def chunk(self, rows: Tensor) -> Chunk:
-        full, partial = (self._entries(lists, rows) for lists in self.fine)
-        fine = _Entries(torch.cat([full.owner, partial.owner]), torch.cat([full.named, partial.named]))
-        positions, blocks, by_rule = self._key_positions(rows, fine, len(full.named))
+        owner, at = _ranges((self.counts.cumsum(0) - self.counts)[rows], self.counts[rows])
+        fine = _Entries(owner, self.named[at])
+        positions, blocks, by_rule = self._key_positions(rows, fine, self.partial[at])
         queries = self._query_positions(rows)
         slots = _look_up(self.k_tokens, positions, nobody=self.first[-1])
         pairs = self._pairs(queries, positions, by_rule) if self.plan.predicate is not None else None
@@ -117,23 +117,15 @@ class _HeadLists:
             if pairs is not None:
                 pairs = torch.cat([pairs, pairs.new_ones(*pairs.shape[:2], coarse.shape[1])], dim=2)
         tokens = _look_up(self.q_tokens, queries, nobody=self.plan.q.length)
-        return Chunk(tokens, slots, self.shared, hidden, pairs, rows, blocks)
+        return Chunk(tokens, slots, self.shared, hidden, pairs, rows, blocks, bool((slots == self.first[-1]).any()))
 
-    def _entries(self, lists: tuple[Tensor, Tensor] | None, rows: Tensor) -> _Entries:
-        if lists is None:
-            return _Entries(rows[:0], rows[:0])
-        entries, counts = lists
-        owner, at = _ranges((counts.cumsum(0) - counts)[rows], counts[rows])
-        return _Entries(owner, entries[at])
-
-    def _key_positions(self, rows: Tensor, fine: _Entries, full: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _key_positions(self, rows: Tensor, fine: _Entries, partial: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(R, S) each: positions in the body, -1 for nobody; their blocks; whether the predicate decides."""
         entry, position = _ranges(self.k_offsets[fine.named], self.k_offsets.diff()[fine.named])
         owner = fine.owner[entry]
         positions = _padded(owner, position, len(rows), fill=-1)
         blocks = _padded(owner, fine.named[entry], len(rows), fill=self.plan.k.blocks)
-        by_rule = _padded(owner, (entry >= full).long(), len(rows), fill=0)
-        return positions, blocks, by_rule.bool()
+        return positions, blocks, _padded(owner, partial[entry], len(rows), fill=False)
 
     def _query_positions(self, rows: Tensor) -> Tensor:
         return _padded(*_ranges(self.q_offsets[rows], self.q_offsets.diff()[rows]), len(rows), fill=-1)
@@ -156,7 +148,10 @@ class _HeadLists:
                 at += stream.tokens
                 finer = _Entries(*(x.flatten() for x in self._everything(len(rows), stream.blocks)))
                 continue
-            here = self._entries(head_rows(stream.rows, self.batch, self.head), rows // stream.share)
+            entries, counts = head_rows(stream.rows, self.batch, self.head)
+            own = rows // stream.share
+            owner, which = _ranges((counts.cumsum(0) - counts)[own], counts[own])
+            here = _Entries(owner, entries[which])
             begin = here.named * stream.block
             entry, token = _ranges(begin, (stream.tokens - begin).clamp(max=stream.block))
             slot = token + self.first[i]
@@ -170,6 +165,18 @@ class _HeadLists:
     def _everything(self, rows: int, blocks: int) -> tuple[Tensor, Tensor]:
         both = torch.meshgrid(*(torch.arange(n, device=self.device) for n in (rows, blocks)), indexing="ij")
         return both[0], both[1]
+
+
+def _full_and_partial(plan: BlockPlan, batch: int, head: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """All entries of one head row by row (E,), how many each row has (n,), whether the predicate decides (E,)."""
+    lists = [head_rows(rows, batch, head) for rows in (plan.rows, plan.partial) if rows is not None]
+    if plan.partial is None:
+        return *lists[0], torch.zeros_like(lists[0][0], dtype=torch.bool)
+    owner = torch.cat([torch.arange(len(counts), device=device).repeat_interleave(counts) for _, counts in lists])
+    partial = torch.arange(len(owner), device=device) >= len(owner) - len(lists[-1][0])
+    order = owner.argsort(stable=True)
+    total = torch.stack([counts for _, counts in lists]).sum(0)
+    return torch.cat([entries for entries, _ in lists])[order], total, partial[order]
 
 
 def _first_slots(plan: BlockPlan) -> list[int]:
@@ -197,9 +204,7 @@ def _ranges(starts: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _padded(owner: Tensor, values: Tensor, rows: int, fill: int) -> Tensor:
-    """(rows, most values of a row): each owner's values in order, then `fill`."""
-    order = owner.argsort(stable=True)
-    owner, values = owner[order], values[order]
+    """(rows, most values of a row): each owner's values in order, then `fill`; owners ascend."""
     counts = torch.bincount(owner, minlength=rows)
     column = torch.arange(len(owner), device=owner.device) - (counts.cumsum(0) - counts)[owner]
     table = values.new_full((rows, int(counts.max()) if rows else 0), fill)

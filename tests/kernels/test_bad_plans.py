@@ -154,7 +154,8 @@ def test_a_bad_plan_is_refused(name: str) -> None:
 def call(**changes: Any) -> Tensor:
     x = torch.zeros(1, 2, 64, 32)
     arguments = {"q": x, "k": x, "v": x, "plan": plan(), **changes}
-    return sparse_attention(**arguments)
+    out: Tensor = sparse_attention(**arguments)
+    return out
 
 
 X = torch.zeros(1, 2, 64, 32)
