@@ -19,7 +19,6 @@ from chatdit.kernels.pooling import pool_levels
 from chatdit.kernels.reverse_index import reverse_index
 from chatdit.kernels.sparse_attention import sparse_attention
 
-
 SOME = (0, 15, 16, 200, 255, 256, 400, 511, 512, 514, 3000, 4095, 4096, 4135)
 """Tokens that are worked out by hand."""
 
