@@ -47,7 +47,7 @@ class _Gather(torch.autograd.Function):
         out = q.new_zeros(batch, heads, length + 1, width)  # one more: the query that is nobody
         lse = q.new_full((batch, heads, length + 1), -math.inf, dtype=wide)
         masses = q.new_zeros((batch, heads, plan.q.blocks, plan.k.blocks) if mass else (0,), dtype=wide)
-        for members, chunks in _work(plan, batch, heads, q.device):
+        for members, chunks in _work(plan, batch, heads, q.device, with_blocks=mass):
             tables = [_table(plan, k, v, streams, b, h, scale) for b, h in members]
             for chunk in chunks:
                 for (b, h), table in zip(members, tables, strict=True):
@@ -108,7 +108,7 @@ def _sides(k: Tensor, v: Tensor, streams: Sequence[Tensor]) -> tuple[list[Tensor
 
 
 def _work(
-    plan: BlockPlan, batch: int, heads: int, device: torch.device
+    plan: BlockPlan, batch: int, heads: int, device: torch.device, *, with_blocks: bool = False
 ) -> Iterator[tuple[list[tuple[int, int]], Iterator[Chunk]]]:
     """Heads of the model that do the same, as (b, h), and the chunks of what they do."""
     everyone = range(batch)
@@ -120,7 +120,7 @@ def _work(
             entries = everyone if plan.row_batch == 1 else (row_batch,)
             members = [(b, h) for b in entries for h in range(heads) if plan.kind(h) == group]
             if members:
-                yield members, head_chunks(plan, row_batch, group, device)
+                yield members, head_chunks(plan, row_batch, group, device, with_blocks=with_blocks)
 
 
 def _table(

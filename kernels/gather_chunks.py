@@ -14,13 +14,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from chatdit.kernels.block_axis import BlockAxis, Segment, block_offsets, body_segments, for_head, segment_tokens
 from chatdit.kernels.block_plan import BlockPlan
 from chatdit.kernels.block_rows import head_rows
 
-LOGITS_PER_CHUNK = 1 << 20
-"""Few enough to stay in a core's cache between the passes over them."""
+LOGITS_PER_CHUNK = 1 << 21
+"""Enough to keep the number of small operations down, few enough not to need much memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +60,12 @@ def dense_chunks(plan: BlockPlan, segments: tuple[Segment, ...], device: torch.d
             yield Chunk(some[None], keys.new_zeros(1, 0), keys)
 
 
-def head_chunks(plan: BlockPlan, batch: int, head: int, device: torch.device) -> Iterator[Chunk]:
-    """Everything one plan head does, dense queries included."""
+def head_chunks(
+    plan: BlockPlan, batch: int, head: int, device: torch.device, *, with_blocks: bool = False
+) -> Iterator[Chunk]:
+    """Everything one plan head does, dense queries included; with `blocks` if asked for."""
     yield from dense_chunks(plan, plan.q.dense, device)
-    lists = _HeadLists(plan, batch, head, device)
+    lists = _HeadLists(plan, batch, head, device, with_blocks)
     for rows in lists.row_groups():
         yield lists.chunk(rows)
 
@@ -70,8 +73,8 @@ def head_chunks(plan: BlockPlan, batch: int, head: int, device: torch.device) ->
 class _HeadLists:
     """One plan head's blocks as token lists."""
 
-    def __init__(self, plan: BlockPlan, batch: int, head: int, device: torch.device) -> None:
-        self.plan, self.batch, self.head, self.device = plan, batch, head, device
+    def __init__(self, plan: BlockPlan, batch: int, head: int, device: torch.device, with_blocks: bool) -> None:
+        self.plan, self.batch, self.head, self.device, self.with_blocks = plan, batch, head, device, with_blocks
         self.q_tokens, self.q_numbers = _tokens_in_order(plan.q, batch, head, device)
         self.k_tokens, self.k_numbers = _tokens_in_order(plan.k, batch, head, device)
         self.q_offsets = block_offsets(plan.q, batch, head, device)
@@ -106,34 +109,33 @@ class _HeadLists:
     def chunk(self, rows: Tensor) -> Chunk:
         owner, at = _ranges((self.counts.cumsum(0) - self.counts)[rows], self.counts[rows])
         fine = _Entries(owner, self.named[at])
-        positions, blocks, by_rule = self._key_positions(rows, fine, self.partial[at])
+        entry, position = _ranges(self.k_offsets[fine.named], self.k_offsets.diff()[fine.named])
+        owner, nobody = owner[entry], self.first[-1]
+        slots = _padded(owner, self.k_tokens[position], len(rows), fill=nobody)
         queries = self._query_positions(rows)
-        slots = _look_up(self.k_tokens, positions, nobody=self.first[-1])
-        pairs = self._pairs(queries, positions, by_rule) if self.plan.predicate is not None else None
+        pairs, blocks = None, None
+        if self.plan.predicate is not None:
+            numbers = _padded(owner, self.k_numbers[position], len(rows), fill=0)
+            pairs = self._pairs(queries, numbers, _padded(owner, self.partial[at][entry], len(rows), fill=False))
+        if self.with_blocks:
+            blocks = _padded(owner, fine.named[entry], len(rows), fill=self.plan.k.blocks)
         coarse, hidden = self._coarse(rows, fine)
         if coarse is not None:
-            extra = coarse.new_full(coarse.shape, self.plan.k.blocks)
-            slots, blocks = torch.cat([slots, coarse], dim=1), torch.cat([blocks, extra], dim=1)
-            if pairs is not None:
-                pairs = torch.cat([pairs, pairs.new_ones(*pairs.shape[:2], coarse.shape[1])], dim=2)
+            slots = torch.cat([slots, coarse], dim=1)
+            more = (0, coarse.shape[1])
+            blocks = F.pad(blocks, more, value=self.plan.k.blocks) if blocks is not None else None
+            pairs = F.pad(pairs, more, value=True) if pairs is not None else None
+        gaps = bool((slots == nobody).any())
         tokens = _look_up(self.q_tokens, queries, nobody=self.plan.q.length)
-        return Chunk(tokens, slots, self.shared, hidden, pairs, rows, blocks, bool((slots == self.first[-1]).any()))
-
-    def _key_positions(self, rows: Tensor, fine: _Entries, partial: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(R, S) each: positions in the body, -1 for nobody; their blocks; whether the predicate decides."""
-        entry, position = _ranges(self.k_offsets[fine.named], self.k_offsets.diff()[fine.named])
-        owner = fine.owner[entry]
-        positions = _padded(owner, position, len(rows), fill=-1)
-        blocks = _padded(owner, fine.named[entry], len(rows), fill=self.plan.k.blocks)
-        return positions, blocks, _padded(owner, partial[entry], len(rows), fill=False)
+        return Chunk(tokens, slots, self.shared, hidden, pairs, rows, blocks, gaps)
 
     def _query_positions(self, rows: Tensor) -> Tensor:
         return _padded(*_ranges(self.q_offsets[rows], self.q_offsets.diff()[rows]), len(rows), fill=-1)
 
-    def _pairs(self, queries: Tensor, positions: Tensor, by_rule: Tensor) -> Tensor:
+    def _pairs(self, queries: Tensor, keys: Tensor, by_rule: Tensor) -> Tensor:
         assert self.plan.predicate is not None
-        q, k = self.q_numbers[queries.clamp(min=0)], self.k_numbers[positions.clamp(min=0)]
-        return self.plan.predicate.allowed(q[:, :, None], k[:, None], self.batch) | ~by_rule[:, None]
+        q = self.q_numbers[queries.clamp(min=0)]
+        return self.plan.predicate.allowed(q[:, :, None], keys[:, None], self.batch) | ~by_rule[:, None]
 
     def _coarse(self, rows: Tensor, finer: _Entries) -> tuple[Tensor | None, Tensor | None]:
         """Slots of the coarse tokens that each row names (R, S), and which shared ones it leaves out (R, T)."""
@@ -206,6 +208,8 @@ def _ranges(starts: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
 def _padded(owner: Tensor, values: Tensor, rows: int, fill: int) -> Tensor:
     """(rows, most values of a row): each owner's values in order, then `fill`; owners ascend."""
     counts = torch.bincount(owner, minlength=rows)
+    if rows and int(counts.min()) * rows == len(values):
+        return values.view(rows, -1)
     column = torch.arange(len(owner), device=owner.device) - (counts.cumsum(0) - counts)[owner]
     table = values.new_full((rows, int(counts.max()) if rows else 0), fill)
     table[owner, column] = values
