@@ -64,7 +64,8 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, d_out: Tensor, d_lse: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        d_out, d_lse, _ = grad_outputs
         q, k, v, out, lse, *streams = ctx.saved_tensors
         plan: BlockPlan = ctx.plan
         wide = lse.dtype
