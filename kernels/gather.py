@@ -64,7 +64,9 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *grad_outputs: Tensor
+    ) -> tuple[Tensor | None, ...]:
         d_out, d_lse, _ = grad_outputs
         q, k, v, out, lse, *streams = ctx.saved_tensors
         plan: BlockPlan = ctx.plan

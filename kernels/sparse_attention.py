@@ -20,6 +20,7 @@ from chatdit.kernels.errors import KernelError
 from chatdit.kernels.gather import gather_attention
 from chatdit.kernels.pooling import with_values
 from chatdit.kernels.reference import sparse_reference
+from chatdit.kernels.triton_launch import triton_attention
 
 SparseImplementation = Literal["auto", "reference", "gather", "triton"]
 
@@ -91,10 +92,14 @@ def sparse_attention(
     """
     check_call(q, k, v, plan, scale)
     chosen = _choose(impl, q.device.type)
+    if chosen == "triton" and return_block_mass:
+        raise KernelError("return_block_mass is True; impl 'triton' does not measure it, use 'gather'")
     scale = 1.0 / math.sqrt(q.shape[3]) if scale is None else scale
     coarse = with_values(plan, v)
     if chosen == "reference":
         found = sparse_reference(q, k, v, plan, coarse, scale)
+    elif chosen == "triton":
+        found = triton_attention(q, k, v, plan, coarse, scale)
     else:
         found = gather_attention(q, k, v, plan, coarse, scale, mass=return_block_mass)
     if not (return_lse or return_block_mass):
@@ -106,10 +111,10 @@ def sparse_attention(
     return AttentionOutput(found.out, lse, mass)
 
 
-def _choose(impl: SparseImplementation, device: str) -> Literal["reference", "gather"]:
+def _choose(impl: SparseImplementation, device: str) -> Literal["reference", "gather", "triton"]:
     if impl == "auto":
         return _automatic(device)
-    if impl in ("reference", "gather"):
+    if impl in ("reference", "gather", "triton"):
         return impl
     raise KernelError(f"impl is {impl!r}; it must be 'auto', 'reference', 'gather' or 'triton'")
 
