@@ -1,0 +1,1 @@
+"""Policies: each file makes block plans the way one paper does. `catalogue.py` lists them."""
