@@ -121,7 +121,7 @@ class PocketTextCodec:
         self.encoder.to(device)
 
     def _encode_one(self, caption: str) -> EncodedText:
-        ids = pad_token_ids([self.tokenizer(caption).ids])
+        ids = pad_token_ids([self.tokenizer(caption).ids], self.tokenizer.max_tokens)
         sequence, pooled = self.encoder(ids.to(_device(self.encoder)))
         return EncodedText(sequence[0], pooled[0])
 

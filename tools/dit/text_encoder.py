@@ -77,10 +77,10 @@ class PhraseTokenizer:
         return 0
 
 
-def pad_token_ids(rows: Sequence[Sequence[int]], bucket: int = TOKEN_BUCKET) -> Tensor:
-    """Ids as int64 (B, L), padded with 0 to the next multiple of `bucket` (at least one)."""
+def pad_token_ids(rows: Sequence[Sequence[int]], max_tokens: int) -> Tensor:
+    """Ids as int64 (B, L), padded with 0 to the next multiple of TOKEN_BUCKET (at least one), or to `max_tokens`."""
     longest = max((len(r) for r in rows), default=0)
-    length = max(1, -(-longest // bucket)) * bucket
+    length = min(max_tokens, max(1, -(-longest // TOKEN_BUCKET)) * TOKEN_BUCKET)
     return torch.tensor([[*r, *[PAD] * (length - len(r))] for r in rows], dtype=torch.int64)
 
 

@@ -81,7 +81,7 @@ def _chunk(options: StreamOptions, tokenizer: PhraseTokenizer, rng: random.Rando
         looks.append(varied)
     flat = [scene for scenes in sets for scene in scenes]
     numbers = drawing(flat, [place(scene, rng) for scene in flat], rng)
-    return SetChunk(numbers, pad_token_ids(captions), torch.tensor(looks))
+    return SetChunk(numbers, pad_token_ids(captions, tokenizer.max_tokens), torch.tensor(looks))
 
 
 def _scenes(options: StreamOptions, rng: random.Random, varied: bool) -> tuple[Scene, ...]:
