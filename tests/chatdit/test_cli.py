@@ -33,7 +33,10 @@ FROZEN = {
     "sessions": ["--help", "--json", "-h"],
     "tools": ["--help", "--json", "-h"],
     "train": ["--help", "-h"],
-    "train pocket": ["--device", "--fresh", "--help", "--minutes", "--out", "--resume", "--seed", "--sitting", "--stage", "-h"],
+    "train pocket": [
+        *("--device", "--fresh", "--help", "--minutes", "--out"),
+        *("--resume", "--seed", "--sitting", "--stage", "-h"),
+    ],
 }  # fmt: skip
 TWO_STEPS = "a cat on the beach, then a dog on the moon"
 
