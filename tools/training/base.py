@@ -223,7 +223,7 @@ class Average:
     def update(self, model: PocketModel, step: int) -> None:
         """Move towards `model`."""
         weight = 1 - min(self._decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.model.parameters()), [p.detach() for p in model.parameters()], weight)
+        torch._foreach_lerp_(list(self.model.parameters()), [p.detach() for p in model.parameters()], weight)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _optimiser(model: PocketModel) -> Muon:
