@@ -39,6 +39,8 @@ def with_open_question(text: str, history: Sequence[PastTurn]) -> list[Lexeme]:
 def complete(asked: Sequence[Lexeme], answer: Sequence[Lexeme]) -> list[Lexeme] | None:
     """`asked` with `answer` in its gap, or None when `answer` is not a mere answer."""
     answer = [w for w in answer if w.kind not in ("stop", "comma")]
+    while answer and answer[0].kind == "instead":  # "no, a ship", "I meant a ship"
+        answer = answer[1:]
     if not answer or any(w.kind in _OWN_SENTENCE for w in answer):
         return None
     gap = _unknown_run(asked)
@@ -47,7 +49,7 @@ def complete(asked: Sequence[Lexeme], answer: Sequence[Lexeme]) -> list[Lexeme] 
     if _described_too_few(asked):
         return [*asked, Lexeme("then", "", "then"), *answer]
     if len(answer) == 1 and answer[0].kind == "number":
-        return _announce(asked, answer[0])
+        return _announce(asked, answer[0]) or _replace_kind(asked, "number", answer)
     if all(w.kind in ("relation", "near", "filler") for w in answer):
         return _replace_kind(asked, "hidden", answer) or _replace_kind(asked, "locative", answer)
     if all(w.kind in ("article", "definite", "subject", "size", "tint") for w in answer):

@@ -48,6 +48,9 @@ def open_saver(path: Path) -> SqliteSaver:
         saver = SqliteSaver(connection, serde=LockedSerializer())
         saver.setup()
     except sqlite3.Error as error:
+        if "full" in str(error):
+            where = str(path.parent)
+            raise CheckpointError(f"the disk is full at {where!r}; free some space and go on") from error
         raise CheckpointError(
             f"cannot open the checkpoints {str(path)!r} ({error}): expected a SQLite file in a folder this user "
             "may write; remove the file, finished pictures are kept"

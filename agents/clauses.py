@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -21,15 +22,21 @@ class Change:
     size: Size | None = None
     resize: int = 0
     tint: str | None = None
+    """Empty for the thing's own colours."""
     position: Position | None = None
+    count: int | None = None
+    """How many there shall be, where no subject was named: "make it four"."""
 
     def __bool__(self) -> bool:
-        return bool(self.size or self.resize or self.tint or self.position)
+        return bool(self.size or self.resize or self.tint is not None or self.position or self.count)
 
 
 @dataclass
 class Noun:
-    """One mention of a subject. `known` tells "a cat" (new), "the cat" and "the same cat" apart."""
+    """One mention of a subject. `known` tells "a cat" (new), "the cat" and "the same cat" apart.
+
+    "The red one" has no subject yet; the picture that it is said of names it.
+    """
 
     subject: str
     count: int | None = None
@@ -38,6 +45,8 @@ class Noun:
     change: Change = field(default_factory=Change)
     picture: Lexeme | None = None
     """Where it comes from: "the cat from picture 2"."""
+    look: str | None = None
+    """The tint it is told by: "make the blue fox green"."""
     with_before: bool = False
     predicated: bool = False
     """Something is said of it after its name: "the cat is red"."""
@@ -73,6 +82,11 @@ class Clause:
     questions: list[str] = field(default_factory=list)
 
     @property
+    def mentions(self) -> list[Noun]:
+        """Everything named, wherever it stands in the sentence."""
+        return [*self.nouns, *self.removed, *(old for old, _ in self.replaced if old is not None)]
+
+    @property
     def is_edit(self) -> bool:
         """True when the sentence changes an existing picture rather than describing a new one."""
         names_nothing = not self.nouns and bool(self.change or self.backgrounds or self.styles or self.aspects)
@@ -92,6 +106,17 @@ class Clause:
             or bool(self.pronoun and not self.is_only)
             or self.is_again
         )
+
+    def counts_on(self, subjects: Sequence[str]) -> bool:
+        """ "another cat" where a cat is: one more of it, unless it is to be drawn anew or elsewhere."""
+        more = bool(self.nouns) and all(n.known == "another" and n.subject in subjects for n in self.nouns)
+        return more and not self.backgrounds and "draw" not in self.verbs
+
+    @property
+    def speaks_of_all(self) -> bool:
+        """True for "make them blue" and "both at night", which name nothing and no picture."""
+        named = self.nouns or self.removed or self.replaced or self.models or self.picture
+        return (self.pronoun == 2 or self.everything) and not named and "replace" not in self.verbs
 
     @property
     def is_again(self) -> bool:

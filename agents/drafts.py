@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from chatdit.agents.instruction import Element, OutputSpec, Relation, RelationKind
 from chatdit.tools.pocket.captions import caption
 from chatdit.tools.pocket.scene import Scene, Thing, check
-from chatdit.tools.pocket.vocabulary import SUBJECTS
+from chatdit.tools.pocket.vocabulary import COUNT_WORDS, SUBJECTS
 
 OPPOSITE: dict[RelationKind, RelationKind] = {
     "left of": "right of",
@@ -17,6 +17,7 @@ OPPOSITE: dict[RelationKind, RelationKind] = {
     "below": "above",
 }
 DEFAULT_BACKGROUND = "meadow"
+MAX_GROUP = max(COUNT_WORDS)
 _SIDE_RELATIONS: dict[str, RelationKind] = {"left": "left of", "right": "right of", "top": "above", "bottom": "below"}
 
 
@@ -75,7 +76,11 @@ def fit(draft: Draft, *, has_reference: bool = False) -> Fitted:
     """
     fitted, notices = _fit_pair(draft) if len(draft.elements) == 2 else (replace(draft, relation=None), [])
     fitted, more = _fit_groups(fitted)
-    questions = [f"I cannot draw that: {fault}. What should I draw instead?" for fault in check(scene_of(fitted))]
+    crowds = [element for element in fitted.elements if element.count > MAX_GROUP]
+    questions = [too_many(element.subject, element.count) for element in crowds]
+    if not crowds:
+        faults = check(scene_of(fitted))
+        questions += [f"I cannot draw {_listed(fitted)}: {fault}. What should I draw instead?" for fault in faults]
     for element in fitted.elements:
         if element.subject in SUBJECTS and SUBJECTS[element.subject].held_out and not has_reference:
             questions.append(
@@ -87,6 +92,22 @@ def fit(draft: Draft, *, has_reference: bool = False) -> Fitted:
 def same_picture(one: Draft, other: Draft) -> bool:
     """True when both drafts ask for the same picture."""
     return scene_of(one) == scene_of(other)
+
+
+def too_many(subject: str, count: int) -> str:
+    """The question about a group that is too large, or of nobody."""
+    return f"I can draw at most {MAX_GROUP} of a kind, not {_counted(subject, count)}. How many?"
+
+
+def _counted(subject: str, count: int) -> str:
+    """ "5 foxes"."""
+    return f"{count} {SUBJECTS[subject].plural if subject in SUBJECTS else subject}"
+
+
+def _listed(draft: Draft) -> str:
+    """ "a cat and 2 foxes"."""
+    things = [_a(e.subject) if e.count == 1 else _counted(e.subject, e.count) for e in draft.elements]
+    return " and ".join([", ".join(things[:-1]), things[-1]] if len(things) > 1 else things)
 
 
 def _a(noun: str) -> str:

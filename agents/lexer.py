@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from chatdit.agents.lexicon import PLACE_OR_SUBJECT, Kind, Meaning, longest_phrase, phrase_table, plural_words
@@ -114,7 +114,13 @@ def _by_context(lexemes: list[Lexeme]) -> list[Lexeme]:
         elif lexeme.text == "take":
             taken = any(later.text in ("away", "out", "off") for later in lexemes[at:])
             lexemes[at] = replace(lexeme, kind="remove" if taken else "put")
-    return _drop_left_places(lexemes)
+    return _drop_left_places(_corrections(lexemes))
+
+
+def _same_before(lexemes: Sequence[Lexeme]) -> int:
+    """How many words at the end lead to the pictures drawn last: "both", "the same", "the same two"."""
+    counted = len(lexemes) > 1 and lexemes[-1].kind == "number" and lexemes[-2].kind == "same"
+    return 2 if counted else int(bool(lexemes) and (lexemes[-1].kind == "same" or lexemes[-1].text == "both"))
 
 
 def _merge_picture_numbers(lexemes: list[Lexeme]) -> list[Lexeme]:
@@ -123,6 +129,8 @@ def _merge_picture_numbers(lexemes: list[Lexeme]) -> list[Lexeme]:
         before = merged[-1] if merged else None
         if lexeme.kind == "number" and before and before.kind == "picture" and before.value == 1:
             merged[-1] = Lexeme("picture_number", lexeme.value, f"{before.text} {lexeme.text}")
+        elif lexeme.kind == "picture" and lexeme.value == 2 and (said := _same_before(merged)):
+            merged[-said:] = [Lexeme("pronoun", 2, lexeme.text)]
         else:
             merged.append(lexeme)
     return merged
@@ -155,10 +163,34 @@ def _another(lexemes: list[Lexeme], at: int) -> Lexeme:
     if next_subject(lexemes, at + 1) is not None:
         return lexemes[at]
     following = lexemes[at + 1].kind if at + 1 < len(lexemes) else "stop"
+    if lexemes[at].text == "more":
+        return replace(lexemes[at], kind="filler")
     one = following == "number" and lexemes[at + 1].value == 1
     if one or following in ("picture", "with", "locative", "unknown"):
         return lexemes[at]
     return replace(lexemes[at], kind="filler" if following in ("aspect", "background") else "again")
+
+
+def _corrections(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """ "no, a dog" and "not a cat, a dog" correct what was drawn; "and a mouse" at the start goes on with it."""
+    kinds: dict[int, Kind] = dict.fromkeys(
+        (at for at, word in enumerate(lexemes) if word.text == "not" and _corrects(lexemes, at)), "instead_of"
+    )
+    first = lexemes[0].text if lexemes else ""
+    if first == "no" and len(lexemes) > 1 and lexemes[1].kind == "comma":
+        kinds[0] = "instead"
+    elif first in ("and", "also", "plus") and next_subject(lexemes, 1, _BEFORE_PLACE | _IN_NOUN_PHRASE) is not None:
+        kinds[0] = "add"
+    return [replace(word, kind=kinds[at]) if at in kinds else word for at, word in enumerate(lexemes)]
+
+
+def _corrects(lexemes: list[Lexeme], at: int) -> bool:
+    """ "not a cat, a dog" and "not a cat but a dog": what follows takes the place of what is refused."""
+    refused = next_subject(lexemes, at + 1, _BEFORE_PLACE | _IN_NOUN_PHRASE)
+    if refused is None or refused + 1 == len(lexemes):
+        return False
+    turns = lexemes[refused + 1].kind == "comma" or lexemes[refused + 1].text == "but"
+    return turns and next_subject(lexemes, refused + 2, _BEFORE_PLACE | _IN_NOUN_PHRASE) is not None
 
 
 def _departs(lexemes: list[Lexeme], at: int) -> bool:

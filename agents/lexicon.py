@@ -19,7 +19,7 @@ Kind = Literal[
     "another", "pronoun", "deictic", "relation", "side", "near", "hidden", "position", "locative", "draw", "make",
     "put", "turn", "add", "remove", "replace", "keep", "gone", "again", "instead", "instead_of", "with", "into",
     "from", "picture", "picture_number", "ordinal", "each", "then", "and", "or", "comma", "colon", "stop", "item",
-    "aspect", "season", "all_seasons", "only", "filler", "undrawable", "colour", "negation", "attached", "yes",
+    "aspect", "season", "every", "swap", "only", "filler", "undrawable", "colour", "negation", "attached", "yes",
     "unknown",
 ]  # fmt: skip
 
@@ -36,6 +36,11 @@ _GRAMMAR: Mapping[Kind, Mapping[str | int, tuple[str, ...]]] = {
         1: ("bigger", "larger", "enlarge", "enlarged", "grow", "grows", "much bigger", "a bit bigger"),
         -1: ("smaller", "shrink", "shrinks", "tinier", "much smaller", "a bit smaller", "littler"),
     },
+    "tint": {
+        "": ("remove the colour", "remove the color", "no colour", "no color", "without colour", "without color",
+             "untinted", "its own colour", "its own color", "its natural colour", "its natural color",
+             "its original colour", "its original color"),
+    },
     "number": {
         1: ("one", "a single", "single"),
         2: ("two", "a pair of", "pair of", "a couple of", "couple of", "twin", "both"),
@@ -51,16 +56,20 @@ _GRAMMAR: Mapping[Kind, Mapping[str | int, tuple[str, ...]]] = {
         12: ("twelve", "a dozen", "dozen"),
     },
     "vague": {
-        3: ("some", "a few", "few", "a group of", "group of", "a bunch of", "various"),
+        3: ("some", "a few", "few", "a group of", "group of", "a bunch of", "a bouquet of", "various"),
         4: ("several", "many", "lots of", "a lot of", "loads of", "a herd of", "a flock of", "multiple", "a crowd of"),
     },
-    "article": {"": ("a", "an", "any")},
+    "article": {"": ("a", "an", "any", "a slice of", "a piece of", "a glass of", "a bowl of")},
     "definite": {"": ("the", "that", "these", "those", "said")},
     "same": {"": ("the same", "same", "this same", "that same", "the very same", "identical")},
-    "another": {"": ("another", "one more", "an extra", "an additional", "a second", "a further", "a new")},
+    "another": {
+        "": ("another", "a second"),
+        "more": ("more", "one more", "an extra", "extra", "an additional", "additional", "a further", "further"),
+        "new": ("a new",),
+    },
     "pronoun": {
         1: ("it", "he", "she", "him", "her", "this one", "that one"),
-        2: ("they", "them", "both of them", "all of them", "all"),
+        2: ("they", "them", "both of them", "all of them", "all", "everything", "of them"),
     },
     "deictic": {"": ("this",)},
     "attached": {
@@ -86,8 +95,9 @@ _GRAMMAR: Mapping[Kind, Mapping[str | int, tuple[str, ...]]] = {
         "left of": ("to its left", "on its left", "on its left side", "to his left", "to her left", "to their left"),
         "right of": ("to its right", "on its right", "on its right side", "to his right", "to her right",
                      "to their right"),
-        "above": ("above its head", "above their heads", "over its head"),
-        "below": ("below its feet", "at its feet"),
+        "above": ("above its head", "above their heads", "over its head", "on its head", "on his head", "on her head",
+                  "on it", "on its back"),
+        "below": ("below its feet", "at its feet", "under its feet"),
     },
     "near": {
         "left of": ("next to", "beside", "near", "close to", "alongside", "by the side of", "besides", "facing",
@@ -108,7 +118,7 @@ _GRAMMAR: Mapping[Kind, Mapping[str | int, tuple[str, ...]]] = {
                       "out in", "out on", "up on", "up in", "off to", "amid")},
     "draw": {"": ("draw", "paint", "create", "generate", "render", "illustrate", "show me", "give me", "i want",
                   "i would like", "i'd like", "produce", "depict", "draw me", "paint me", "imagine", "design",
-                  "let me see", "make me", "drawing", "compose", "do")},
+                  "let me see", "make me", "surprise me", "drawing", "compose", "do")},
     "make": {"": ("make", "making", "made")},
     "put": {"": ("put", "place", "take", "move", "send", "bring", "position", "shift", "take it to", "stand")},
     "turn": {"": ("turn", "change", "convert", "transform", "recolor", "recolour", "colour it", "color it", "switch",
@@ -117,12 +127,15 @@ _GRAMMAR: Mapping[Kind, Mapping[str | int, tuple[str, ...]]] = {
     "remove": {"": ("without", "remove", "no", "minus", "delete", "erase", "get rid of", "take away", "take out",
                     "leave out", "omit", "except", "excluding", "there is no", "there are no", "has no", "no more",
                     "there is no longer", "is without", "removing", "cut out")},
+    "swap": {"": ("switch places", "swap places", "trade places", "change places", "switch sides", "swap sides", "flip",
+                  "the other way round", "the other way around", "on the other side", "to the other side")},
     "replace": {"": ("replace", "swap", "substitute", "exchange", "swap out", "switch out", "replacing")},
     "keep": {"": ("keep", "keeping", "preserve", "leave", "retain", "maintain")},
     "gone": {"": ("has left", "have left", "had left", "has already left", "has just left", "is gone", "are gone",
                   "has gone", "have gone", "has disappeared", "have disappeared", "disappears", "disappear",
                   "vanishes", "has vanished", "is missing", "are missing", "has departed", "has flown away",
-                  "flew away", "flies away", "went away", "goes away", "is not there", "are not there",
+                  "flew away", "flies away", "went away", "goes away", "runs away", "walks away", "drives away",
+                  "swims away", "flies off", "runs off", "drives off", "is not there", "are not there",
                   "is not there anymore", "is no longer there", "are no longer there", "leaves the picture",
                   "left the picture", "left the scene", "takes off", "took off", "has taken off", "is away",
                   "has flown off", "walked away",
@@ -132,7 +145,7 @@ _GRAMMAR: Mapping[Kind, Mapping[str | int, tuple[str, ...]]] = {
                    "do it again", "one more time", "another version", "another variation", "a different one",
                    "reroll", "another attempt", "regenerate", "do over", "give me another", "a new one",
                    "another take", "try another", "do that again", "do another")},
-    "instead": {"": ("instead", "rather")},
+    "instead": {"": ("instead", "rather", "i meant", "i mean")},
     "instead_of": {"": ("instead of", "in place of", "rather than", "in lieu of")},
     "with": {"": ("with", "together with", "accompanied by", "plus also")},
     "into": {"": ("into", "to", "for", "by", "becoming")},
@@ -143,8 +156,7 @@ _GRAMMAR: Mapping[Kind, Mapping[str | int, tuple[str, ...]]] = {
         2: ("pictures", "images", "photos", "pages", "panels", "illustrations", "paintings", "frames", "pics", "shots",
             "cards", "posters", "comic", "comic strip", "storyboard", "series", "sequence", "drawings", "photographs",
             "sequence of", "series of", "set of pictures", "variations", "versions", "variants", "slides",
-            "picture set", "picture story", "portraits", "scenes", "places", "different places", "locations",
-            "different pictures", "different settings", "different scenes", "different backgrounds"),
+            "picture set", "picture story", "portraits", "scenes", "locations", "different pictures"),
     },
     "ordinal": {
         1: ("first", "1st"), 2: ("second", "2nd"), 3: ("third", "3rd"), 4: ("fourth", "4th"), 5: ("fifth", "5th"),
@@ -167,9 +179,18 @@ _GRAMMAR: Mapping[Kind, Mapping[str | int, tuple[str, ...]]] = {
         "colour": ("the colour", "the color", "the tint"),
     },
     "season": {"meadow": ("spring", "springtime", "the spring"), "beach": ("summer", "summertime", "the summer")},
-    "all_seasons": {"": ("four seasons", "the four seasons", "all four seasons", "the seasons", "each season",
-                         "every season", "all seasons", "different seasons", "seasons", "all the seasons")},
-    "only": {"": ("only", "alone", "by itself", "on its own", "nothing but", "all alone")},
+    "every": {
+        "season": ("four seasons", "the four seasons", "all four seasons", "the seasons", "each season",
+                   "every season", "all seasons", "different seasons", "seasons", "all the seasons"),
+        "style": ("every style", "each style", "all styles", "all the styles", "different styles", "styles"),
+        "tint": ("every colour", "every color", "each colour", "each color", "all colours", "all colors",
+                 "all the colours", "all the colors", "different colours", "different colors", "colours", "colors"),
+        "place": ("places", "different places", "different settings", "different scenes", "different backgrounds",
+                  "different locations"),
+    },
+    "only": {"": ("only", "only keep", "keep only", "just keep", "keep just", "remove everything except",
+                  "remove everything but", "remove all but", "remove all except", "everything but", "alone",
+                  "by itself", "on its own", "nothing but", "all alone")},
     "yes": {"": ("yes", "yeah", "yep", "sure", "y", "correct", "exactly", "right you are")},
     "negation": {"": ("not", "don't", "never", "do not", "isn't", "nor", "neither", "is not", "cannot")},
     "undrawable": {"corner": ("top left", "top right", "bottom left", "bottom right", "upper left", "upper right",
@@ -178,24 +199,24 @@ _GRAMMAR: Mapping[Kind, Mapping[str | int, tuple[str, ...]]] = {
                               "in the foreground", "in the distance")},
     "filler": {"": ("where", "in which", "that is", "as before", "of course", "a picture where", "such that",
                     "in the picture", "in the scene", "in it", "in there", "in style", "come on", "a bit",
-                    "a little", "in the background", "in colour", "in color", "to be", "kind of", "at the same place",
+                    "a little", "in the background", "to be", "kind of", "at the same place",
                     "in the image", "it to be", "thank you", "in the same picture", "a lot", "in one picture",
                     "as a background", "into the picture", "to the picture", "to the scene", "into the scene",
                     "for the background", "as the background", "i'd love", "along", "about a", "the rest",
                     "everything else", "the other things", "at all", "out", "off", "away", "up", "its", "their",
                     "his", "when", "the whole", "out there", "this time", "called", "scenario", "view", "at it",
-                    "of them", "of it", "as is", "as it is", "unchanged", "the one", "there is", "there are")},
+                    "of it", "as is", "as it is", "unchanged", "the one", "there is", "there are")},
 }  # fmt: skip
 
 
 _MORE_SUBJECTS = {
-    "oranges": "tangerine", "mangoes": "mango", "potatoes": "potato", "buffaloes": "bison", "snowmen": "snowman",
-    "leaves": "maple leaf", "loaves": "bread",
+    "oranges": "tangerine", "mangoes": "mango", "potatoes": "potato", "snowmen": "snowman",
 }  # fmt: skip
 """Plurals that the vocabulary spells otherwise."""
 
 _MORE_PLACES = {"water": "underwater", "hill": "mountains", "lakeshore": "lake", "outdoors": "meadow", "snowy": "snow"}
 _MORE_PLACES |= dict.fromkeys(("no background", "without background", "without a background"), "studio")
+_MORE_PLACES |= dict.fromkeys(("on the sea", "on the ocean", "on the water", "on the open sea", "at sea"), "lake")
 
 PLACE_OR_SUBJECT: Mapping[str, str] = {"moon": "moon", "full moon": "moon", "stars": "space"}
 """Subject words that name a background when they follow a word of place ("on the moon")."""
@@ -255,6 +276,8 @@ def _painter_words() -> dict[str, Meaning]:
         words.setdefault(subject.glyph, Meaning("subject", subject.name))
     words |= {word: Meaning("subject", name) for word, name in _MORE_SUBJECTS.items()}
     words |= {word: Meaning("background", name) for word, name in _MORE_PLACES.items()}
+    words |= {word: Meaning("style", "plain") for word in ("in colour", "in color")}
+    words |= {word: Meaning("style", "sketch") for word in ("sketches", "pencil drawings")}
     words["moon"] = Meaning("subject", "moon")
     del words["the stars"]
     return words

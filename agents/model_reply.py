@@ -75,7 +75,8 @@ def check_reply(answer: dict[str, object], request: Request) -> Checked:
 
 
 def _schema_problem(where: tuple[int | str, ...], message: str) -> Problem:
-    return Problem(path=".".join(map(str, where)) or "reply", code="wrong_schema", expected=message, got="see path")
+    path = ".".join(map(str, where)) or "reply"
+    return Problem(path=path, code="wrong_schema", expected=message, got="another value or none")
 
 
 class _Check:

@@ -7,6 +7,7 @@ what the rules cannot read is asked about by name, never guessed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from chatdit.agents.anaphora import Context, Known, context_of
 from chatdit.agents.answers import with_open_question
@@ -100,15 +101,29 @@ class _Parse:
             self._read_segment(segment)
 
     def _read_segment(self, segment: Segment) -> None:
-        built: Built | None = None
         clauses = [read_clause(words) for words in _sentences(segment.lexemes)]
-        unknown = [word for clause in clauses for word in clause.unknown]
         for clause in clauses:
             self._note(clause)
+        for context in self._contexts(clauses):
+            self._read_clauses(clauses, segment, context)
+
+    def _contexts(self, clauses: Sequence[Clause]) -> list[Context]:
+        """Where the clauses apply: "make both blue" after two pictures means each of them."""
+        context = self.context
+        drawn = [known for known in context.past if known.number in context.last_turn]
+        of_all = bool(clauses) and clauses[0].speaks_of_all and clauses[0].is_edit
+        if len(drawn) < 2 or not of_all or context.outputs or context.attached:
+            return [context]
+        return [replace(context, past=[known], outputs=[]) for known in drawn]
+
+    def _read_clauses(self, clauses: Sequence[Clause], segment: Segment, context: Context) -> None:
+        built: Built | None = None
+        unknown = [word for clause in clauses for word in clause.unknown]
+        for clause in clauses:
             if built is None:
-                built = build(clause, self.context, same_subjects=segment.repeats)
+                built = build(clause, context, same_subjects=segment.repeats)
             else:
-                built = amend(clause, built, self.context)
+                built = amend(clause, built, context)
         if built is None:
             return
         free = bool(self.open_vocabulary and (unknown or self.left_out))

@@ -21,6 +21,7 @@ from chatdit.agents.brain import (
     Usage,
     check_length,
 )
+from chatdit.agents.deadline import within
 from chatdit.agents.instruction import Instruction
 from chatdit.agents.model_reply import Checked, Reply, check_reply
 from chatdit.agents.offline_brain import OfflineBrain
@@ -31,7 +32,7 @@ from chatdit.agents.reply_json import excerpt, extract_object
 from chatdit.tools.types import Problem
 
 if TYPE_CHECKING:
-    from openai import OpenAI
+    from openai import APIStatusError, OpenAI
     from openai.types.chat import (
         ChatCompletion,
         ChatCompletionContentPartParam,
@@ -158,16 +159,18 @@ class _Chat:
         known = replace(self.capability)
         while True:
             try:
-                return self._text(self._create(messages))
+                return self._text(within(self.settings.timeout, lambda: self._create(messages)))
             except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
                 if not self._step_down(messages):
                     self.capability.schema, self.capability.images = known.schema, known.images
-                    raise EndpointError(self._line(f"HTTP {error.status_code}: {error.message}")) from None
-            except openai.APITimeoutError:
+                    raise EndpointError(self._line(_status(error))) from None
+            except (openai.APITimeoutError, TimeoutError):
                 raise EndpointError(self._line(f"no answer within {self.settings.timeout:g} s")) from None
             except openai.APIStatusError as error:
-                raise EndpointError(self._line(f"HTTP {error.status_code}: {error.message}")) from None
-            except (openai.OpenAIError, ValueError) as error:
+                raise EndpointError(self._line(_status(error))) from None
+            except ValueError as error:
+                raise EndpointError(self._line(f"that is no chat completion: {error}")) from None
+            except openai.OpenAIError as error:
                 raise EndpointError(self._line(str(error) or type(error).__name__)) from None
 
     def _connect(self) -> OpenAI:
@@ -221,6 +224,11 @@ class _Chat:
         where = self.settings.base_url or "the default endpoint"
         line = f"{where}: {' '.join(reason.split())[:300]}"
         return line.replace(self._key, "***") if self._key else line
+
+
+def _status(error: APIStatusError) -> str:
+    """ "HTTP 404: no such model"; the client begins its message with the number as well."""
+    return f"HTTP {error.status_code}: {error.message.removeprefix(f'Error code: {error.status_code}').lstrip(' -')}"
 
 
 def _response_format() -> ResponseFormatJSONSchema:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from chatdit.agents.anaphora import Context, Known
 from chatdit.agents.clauses import FOCUS, Change, Clause, Noun
-from chatdit.agents.drafts import OPPOSITE, Draft
+from chatdit.agents.drafts import OPPOSITE, Draft, too_many
 from chatdit.agents.instruction import Element, RelationKind
 from chatdit.tools.pocket.vocabulary import SIZES
 from chatdit.tools.types import Role
@@ -35,6 +35,9 @@ class SceneEditor:
         self.noun_at: dict[int, int] = {}
 
     def apply(self) -> Built:
+        unnamed = [noun for noun in self.clause.mentions if not noun.subject]
+        if not all([self._name_by_look(noun) for noun in unnamed]):
+            return self.built
         self._replace()
         self._remove()
         for index, noun in enumerate(self.clause.nouns):
@@ -47,6 +50,18 @@ class SceneEditor:
         self.built.draft = draft
         return self.built
 
+    def _name_by_look(self, noun: Noun) -> bool:
+        """ "the red one" is the thing of that colour, "the small one" that of that size."""
+        look, size = noun.look or noun.change.tint, noun.change.size
+        alike = [e for e in self.elements if (not look or e.tint == look) and (not size or e.size == size)]
+        if len(alike) == 1:
+            noun.subject, noun.look = alike[0].subject, alike[0].tint
+        elif self.elements:
+            self._ask_which("take")
+        else:
+            self.built.questions.append("I do not know which one you mean. What should I draw?")
+        return bool(noun.subject)
+
     def _replace(self) -> None:
         for old, new in self.clause.replaced:
             if len(self.elements) == 1 and old is None:
@@ -55,7 +70,7 @@ class SceneEditor:
                 self._ask_which("replace")
                 continue
             else:
-                at = self._index(old.subject)
+                at = self._index(old)
             if at is None:
                 self._say_absent(old)
                 self._name(new)
@@ -76,7 +91,7 @@ class SceneEditor:
                 return
             self.elements = []
         for noun in self.clause.removed:
-            at = self._index(noun.subject)
+            at = self._index(noun)
             if at is None and self.base.elements:
                 self._say_absent(noun)
             elif at is not None:
@@ -95,8 +110,8 @@ class SceneEditor:
 
     def _name(self, noun: Noun) -> int:
         """Puts a named thing into the draft, or finds it there; returns its index."""
-        at = self._index(noun.subject)
-        if at is not None and noun.known in ("the", "same"):
+        at = self._index(noun)
+        if at is not None and (noun.known in ("the", "same") or (noun.with_before and noun.count)):
             self.elements[at] = self._changed(self.elements[at], noun.change, noun.count)
             return at
         if at is not None and self._counts_on(noun, self.elements[at]):
@@ -108,13 +123,9 @@ class SceneEditor:
 
     def _counts_on(self, noun: Noun, there: Element) -> bool:
         """ "a cat and another cat" are two cats, unless their looks or places tell them apart."""
-        apart = noun.change.tint and noun.change.tint != there.tint
-        return (
-            not apart
-            and not noun.change.position
-            and not self.clause.links
-            and (noun.known == "another" or self._adds())
-        )
+        change = noun.change
+        apart = (change.tint and change.tint != there.tint) or (change.size and change.size != there.size)
+        return not apart and not change.position and not self.clause.links and (noun.known == "another" or self._adds())
 
     def _adds(self) -> bool:
         return "add" in self.clause.verbs or len(self.clause.nouns) > 1
@@ -162,7 +173,11 @@ class SceneEditor:
         self.elements = [self._changed(element, change, None) for element in self.elements]
 
     def _ask_which(self, verb: str) -> None:
-        names = " or ".join(f"the {element.subject}" for element in self.elements)
+        alike = len({element.subject for element in self.elements}) < len(self.elements)
+        names = " or ".join(
+            " ".join(filter(None, ("the", element.tint if alike else None, element.subject)))
+            for element in self.elements
+        )
         self.built.questions.append(f"Which one should I {verb}: {names}?")
 
     def _changed(self, element: Element, change: Change, count: int | None) -> Element:
@@ -172,12 +187,12 @@ class SceneEditor:
             size = SIZES[max(0, min(wanted, len(SIZES) - 1))]
             if wanted not in range(len(SIZES)):
                 self.built.notices.append(f"The {element.subject} is already as {size} as the painter can draw it.")
-        count = element.count if count is None else count
+        count = count or change.count or element.count
         if not 1 <= count <= 12:
-            self.built.questions.append(f"I cannot draw {count} {element.subject}: a group has at most 4. How many?")
+            self.built.questions.append(too_many(element.subject, count))
         update = {
             "size": size,
-            "tint": change.tint or element.tint,
+            "tint": element.tint if change.tint is None else change.tint or None,
             "position": change.position or element.position,
             "count": max(1, min(count, 12)),
         }
@@ -203,8 +218,11 @@ class SceneEditor:
         rest = [at for at in range(len(self.elements)) if at != self.noun_at.get(other)]
         return rest[0] if rest else None
 
-    def _index(self, subject: str) -> int | None:
-        return next((at for at, element in enumerate(self.elements) if element.subject == subject), None)
+    def _index(self, noun: Noun) -> int | None:
+        """Where `noun` stands; of several alike it is the one of the colour named."""
+        alike = [at for at, element in enumerate(self.elements) if element.subject == noun.subject]
+        look = noun.look or noun.change.tint
+        return next((at for at in alike if look and self.elements[at].tint == look), alike[0] if alike else None)
 
     def _background(self) -> str | None:
         named = self.clause.backgrounds

@@ -18,7 +18,9 @@ def build(clause: Clause, context: Context, *, same_subjects: bool = False) -> B
     base = _base_of(clause, context)
     if isinstance(base, str):
         return Built(Draft(), questions=[base])
-    if clause.is_edit and not same_subjects and not (base is None and clause.nouns):
+    shown = [element.subject for element in base.draft.elements] if base is not None else []
+    changes = clause.is_edit or clause.counts_on(shown)
+    if changes and not (clause.nouns and (same_subjects or base is None)):
         return _edit_known(clause, base, context)
     return _from_nothing(clause, context)
 

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from chatdit.agents.announcements import share_with_all, take_announcement
+from chatdit.agents.ellipsis import name_the_unsaid
 from chatdit.agents.lexer import Lexeme, next_subject
 from chatdit.agents.lexicon import Kind
-from chatdit.agents.seasons import spell_seasons
+from chatdit.agents.spelled_lists import spell_lists
 
 CONTENT: frozenset[Kind] = frozenset(
     ("subject", "background", "style", "tint", "size", "resize", "pronoun", "position", "gone", "again", "unknown",
-     "deictic", "attached", "picture_number", "remove", "same", "undrawable", "colour", "season", "all_seasons",
+     "deictic", "attached", "picture_number", "remove", "same", "undrawable", "colour", "season", "every", "swap",
      "aspect")
 )  # fmt: skip
 SEPARATORS: frozenset[Kind] = frozenset(("comma", "and", "then", "stop", "item", "each"))
@@ -52,7 +53,8 @@ def split_pictures(lexemes: Sequence[Lexeme], known_pictures: int = 0, limit: in
     """One segment for each picture; `known_pictures` is how many "image 2" could mean already drawn ones."""
     rest, announced, plural = take_announcement(list(lexemes))
     result = Segments([], announced)
-    rest, result.notices = spell_seasons(rest)
+    rest = rest if announced else name_the_unsaid(rest)
+    rest, result.notices = spell_lists(rest, announced)
     if announced is not None and announced > limit:
         result.questions.append(
             f"You asked for {announced} pictures; I draw at most {limit} at a time. Which ones first?"
@@ -61,8 +63,8 @@ def split_pictures(lexemes: Sequence[Lexeme], known_pictures: int = 0, limit: in
     for words in share_with_all(_cut(rest, known_pictures, announced)):
         for place_words in _cut_places(words):
             result.items += _spread(place_words)
-    _note_places(result, announced, plural or any(w.kind == "each" for w in lexemes))
-    _fill_up(result, plural)
+    _note_places(result, announced, plural or any(w.kind in ("each", "every") for w in lexemes))
+    _fill_up(result, plural or any(w.kind == "every" for w in lexemes))
     return result
 
 
@@ -116,6 +118,9 @@ def _heading(lexemes: list[Lexeme], at: int, done: int, known: int, announced: i
 
 def _ordinal_heading(lexemes: list[Lexeme], at: int, done: int, announced: int | None) -> int | None:
     """ "the second picture" begins a picture when others stand before it in the same message."""
+    before = next((w for w in reversed(lexemes[:at]) if w.kind != "definite"), None)
+    if before is not None and before.kind in ("from", "into"):
+        return None
     length = 0
     while at + length < len(lexemes) and lexemes[at + length].kind in ("locative", "article", "definite"):
         length += 1

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from pathlib import Path
@@ -13,11 +15,15 @@ from typing import Annotated, NoReturn
 import typer
 
 from chatdit import __version__
+from chatdit.bench_attention_commands import attention_bench
+from chatdit.bench_commands import bench
 from chatdit.exit_codes import FAILURE, INTERRUPTED, UsageError, exit_code, one_line
-from chatdit.training_commands import bench, train
+from chatdit.training_commands import train
 
 HELP = "Say what you want to see, and get finished pictures. Without a command: a conversation."
 QUIET = {"TRANSFORMERS_VERBOSITY": "error", "DIFFUSERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false"}
+PATIENT = {"GOMP_SPINCOUNT": "2000"}
+"""Threads that wait for each other soon sleep: by default they spin, and starve those they wait for on a busy core."""
 
 Text = Annotated[list[str] | None, typer.Argument(metavar="[TEXT]", help="What to draw; - or nothing reads stdin.")]
 Images = Annotated[list[Path] | None, typer.Option("--image", "-i", metavar="FILE", help="A picture; repeat for more.")]
@@ -27,6 +33,7 @@ Seed = Annotated[int | None, typer.Option(metavar="N", help="The same seed draws
 Model = Annotated[str | None, typer.Option(metavar="M", help="pocket, a diffusers folder, or a hub id.")]
 Planner = Annotated[str | None, typer.Option(metavar="P", help="offline, openai or table.")]
 Size = Annotated[str | None, typer.Option(metavar="WxH", help="Size of each picture in pixels.")]
+Attention = Annotated[str | None, typer.Option(metavar="A", help="dense, llsa, clear, draft, ... (where it pays).")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Run plans of several steps without asking.")]
 
 app = typer.Typer(
@@ -34,13 +41,15 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 app.add_typer(train, name="train")
+bench.add_typer(attention_bench)  # without a name of its own its commands are among the others
 app.add_typer(bench, name="bench")
 
 
 def main() -> NoReturn:
     """Run the command line; every error meant for people is one line, and gives its exit code."""
-    for name, value in QUIET.items():
+    for name, value in (QUIET | PATIENT).items():
         os.environ.setdefault(name, value)
+    _collect_seldom()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
@@ -57,6 +66,13 @@ def main() -> NoReturn:
             raise
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(code)
+
+
+def _collect_seldom() -> None:
+    # imports make a million objects and no garbage: searching them costs a second on the way to the first
+    # picture, and at the end of the process another one and a half, which freezing spares
+    gc.set_threshold(100_000, 50, 50)
+    atexit.register(gc.freeze)
 
 
 def _version(wanted: bool) -> None:
@@ -91,7 +107,7 @@ def conversation(
 @app.command()
 def run(
     text: Text = None, image: Images = None, out: Out = None, json: Json = False, seed: Seed = None,
-    model: Model = None, planner: Planner = None, size: Size = None, yes: Yes = False,
+    model: Model = None, planner: Planner = None, size: Size = None, attention: Attention = None, yes: Yes = False,
 ) -> None:  # fmt: skip
     """Draw what TEXT asks for.
 
@@ -99,7 +115,7 @@ def run(
     """
     from chatdit.drawing_commands import draw
 
-    flags = {"out": out, "seed": seed, "model": model, "planner": planner, "size": size}
+    flags = {"out": out, "seed": seed, "model": model, "planner": planner, "size": size, "attention": attention}
     raise typer.Exit(draw(text, image or (), flags, as_json=json, yes=yes))
 
 

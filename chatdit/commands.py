@@ -15,7 +15,7 @@ from rich.text import Text
 from chatdit.attachments import take_attachments
 from chatdit.config import change_setting, setting_names
 from chatdit.exit_codes import UsageError
-from chatdit.render import plan_table
+from chatdit.render import DOT, plan_table
 from chatdit.terminal_image import path_link
 from chatdit.turn_view import show_pictures
 
@@ -41,6 +41,10 @@ class Command:
     choices: Callable[[], Iterable[str]] = _nothing
     """Words that completion offers for the argument."""
     takes_path: bool = False
+
+
+SPOKEN = {"help": "/help", "undo": "/undo", "quit": "/quit", "exit": "/quit"}
+"""Words that are said alone where a command is meant; none of them is anything to draw."""
 
 
 def run_command(repl: Repl, line: str) -> None:
@@ -132,8 +136,9 @@ def _history(repl: Repl, argument: str) -> None:
 def _show(repl: Repl, argument: str) -> None:
     picture = _picture(repl, argument)
     show_pictures([picture], repl.console, repl.protocol)
-    made_from = f" · from {' '.join(f'#{n}' for n in picture.parents)}" if picture.parents else ""
-    repl.say(f"{picture.output.description} · {picture.width}x{picture.height}{made_from}")
+    said = () if repl.console.is_terminal else (picture.output.description,)  # a terminal has it with the picture
+    made_from = [f"from {' '.join(f'#{n}' for n in picture.parents)}"] if picture.parents else []
+    repl.say(DOT.join((*said, f"{picture.width}x{picture.height}", *made_from)))
 
 
 def _use(repl: Repl, argument: str) -> None:

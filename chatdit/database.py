@@ -12,7 +12,7 @@ from chatdit.no_clobber import disk_error
 from chatdit.session_errors import StoreError
 
 WAIT_SECONDS = 20
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = """
 CREATE TABLE session (
     id TEXT PRIMARY KEY, created REAL NOT NULL, updated REAL NOT NULL,
@@ -22,7 +22,8 @@ CREATE TABLE turn (
     parent INTEGER REFERENCES turn(id), text TEXT NOT NULL, seed INTEGER NOT NULL, size TEXT,
     inputs TEXT NOT NULL, brain TEXT NOT NULL, painter TEXT NOT NULL, first_picture INTEGER NOT NULL,
     status TEXT NOT NULL DEFAULT 'running', instruction TEXT, plan TEXT, reply TEXT NOT NULL DEFAULT '',
-    warnings TEXT NOT NULL DEFAULT '[]', seconds REAL NOT NULL DEFAULT 0, UNIQUE (session, number));
+    warnings TEXT NOT NULL DEFAULT '[]', seconds REAL NOT NULL DEFAULT 0, folder TEXT,
+    UNIQUE (session, number));
 CREATE TABLE picture (
     id INTEGER PRIMARY KEY, turn INTEGER NOT NULL REFERENCES turn(id), number INTEGER NOT NULL,
     node TEXT NOT NULL, position INTEGER NOT NULL, tool TEXT NOT NULL, seed INTEGER NOT NULL,
@@ -31,6 +32,8 @@ CREATE TABLE picture (
     recipe TEXT NOT NULL, UNIQUE (turn, number, sha256));
 CREATE INDEX picture_of ON picture (sha256);
 """
+CHANGES = {1: "ALTER TABLE turn ADD COLUMN folder TEXT"}
+"""What brings a file from each earlier layout to the next."""
 
 
 class Database:
@@ -80,12 +83,13 @@ class Database:
                 f"{str(self.path)!r} has layout {version}, this chatdit knows {SCHEMA_VERSION}: "
                 "update chatdit, or set CHATDIT_HOME to another folder"
             )
-        if version == 0:
+        if version < SCHEMA_VERSION:
             with self.writing() as db:
-                if self._version() == 0:  # another process may have been faster
-                    for statement in SCHEMA.split(";"):
-                        db.execute(statement)
-                    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                version = self._version()  # another process may have been faster
+                changes = [CHANGES[v] for v in range(version, SCHEMA_VERSION)] if version else SCHEMA.split(";")
+                for statement in changes:
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _version(self) -> int:
         version: int = self._db.execute("PRAGMA user_version").fetchone()[0]

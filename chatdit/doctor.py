@@ -77,7 +77,8 @@ def _device(settings: Settings) -> Finding:
     if torch.cuda.is_available():
         memory = torch.cuda.get_device_properties(0).total_memory / 2**30
         return Finding("device", "ok", f"{torch.cuda.get_device_name(0)}, {memory:.0f} GiB (CUDA {torch.version.cuda})")
-    detail = f"CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    detail = f"CPU, {threads} thread{'s' * (threads != 1)}"
     if settings.device.startswith("cuda"):
         asked = f"{detail}; the settings ask for {settings.device}"
         return Finding("device", "failure", asked, 'set device = "auto"')

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -20,7 +21,7 @@ from chatdit.commands import COMMANDS
 from chatdit.config import Settings, data_dir, load_settings
 from chatdit.exit_codes import FAILURE, OK, NotApproved, UsageError
 from chatdit.lines import PlainLines, PromptLines
-from chatdit.render import DrawingView, plan_table, questions
+from chatdit.render import DrawingView, notice, plan_table, questions
 from chatdit.repl import Repl
 from chatdit.session import Approve, Session
 from chatdit.terminal_image import choose_protocol
@@ -46,7 +47,9 @@ def draw(words: Sequence[str] | None, images: Sequence[Path], flags: Flags, *, a
     settings = load_settings(flags)
     with Session(settings) as session:
         view, approve = _attended(session, as_json, yes)
-        return _outcome(watch(session.stream(text, images, approve=approve), view), settings, as_json)
+        with _telling_how_to_go_on(session):
+            turn = watch(session.stream(text, images, approve=approve), view)
+        return _outcome(turn, settings, as_json)
 
 
 def go_on_with(name: str | None, flags: Flags, *, as_json: bool, yes: bool) -> int:
@@ -58,7 +61,9 @@ def go_on_with(name: str | None, flags: Flags, *, as_json: bool, yes: bool) -> i
     with session:
         if session.pending is not None:
             view, approve = _attended(session, as_json, yes)
-            return _outcome(watch(session.stream_finish(approve=approve), view), settings, as_json)
+            with _telling_how_to_go_on(session):
+                turn = watch(session.stream_finish(approve=approve), view)
+            return _outcome(turn, settings, as_json)
         said = session.turns()
         if not said:
             raise UsageError(f"session {session.id} is empty: say something in it with `chatdit -c`")
@@ -73,6 +78,8 @@ def show_plan(words: Sequence[str] | None, images: Sequence[Path], flags: Flags,
     from chatdit.plan_only import outline
 
     seen = outline(_text(words), images, load_settings(flags))
+    for note in seen.notes:
+        Console(stderr=True).print(notice(note), soft_wrap=True)
     if as_json:
         print(json.dumps(seen.as_json(), indent=2))
         return OK
@@ -115,6 +122,20 @@ def _converse(session: Session, approve_always: bool, *, finish_first: bool = Fa
 
     prompt = prompt_line(COMMANDS, data_dir() / "history", repl.status)
     return repl.run(PromptLines(prompt, behind=repl.warm), finish_first=finish_first)
+
+
+@contextmanager
+def _telling_how_to_go_on(session: Session) -> Iterator[None]:
+    """When a plan breaks off, by Ctrl-C or by a full disk, say on stderr what finishes it."""
+    try:
+        yield
+    except (KeyboardInterrupt, Exception):
+        with suppress(Exception):  # what broke it off is told in any case
+            left = session.pending
+            if left is not None and left.plan is not None:
+                kept = f"{len(left.images)} of {len(left.plan.outputs)} pictures are finished and kept"
+                print(f"{kept}; `chatdit resume {session.id}` draws the rest", file=sys.stderr)
+        raise
 
 
 def _attended(session: Session, as_json: bool, yes: bool) -> tuple[DrawingView, Approve]:
@@ -169,7 +190,12 @@ def _text(words: Sequence[str] | None) -> str:
         return " ".join(words)
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError('there is no text: expected chatdit run "a cat on the beach", or a text on stdin')
-    return sys.stdin.buffer.read(4 * MAX_TEXT + 4).decode("utf-8", errors="replace")
+    text = sys.stdin.buffer.read(4 * MAX_TEXT + 4).decode("utf-8", errors="replace")
+    if len(text) > MAX_TEXT:  # said here, as the rest of it is not read
+        raise UsageError(
+            f"the text on stdin is too long: expected at most {MAX_TEXT:,} characters; shorten it or split it"
+        )
+    return text
 
 
 def _on_terminal(sink: TextIO | None = None) -> bool:

@@ -19,7 +19,8 @@ Form = Literal["md", "html"]
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
-.said { background: #eef3fb; border-radius: .6rem; padding: .6rem 1rem; white-space: pre-wrap }
+h2 { font-size: .85rem; font-weight: normal; color: #666; margin: 2rem 0 .5rem }
+.said { margin: 0; background: #eef3fb; border-radius: .6rem; padding: .6rem 1rem; white-space: pre-wrap }
 .reply { white-space: pre-wrap } .pictures { display: flex; flex-wrap: wrap; gap: 1rem }
 figure { margin: 0 } img { max-width: 100%; border-radius: .4rem; image-rendering: auto }
 figcaption, .facts { color: #666; font-size: .85rem }
@@ -74,10 +75,10 @@ def as_html(turns: Sequence[Turn], title: str) -> str:
 def _markdown_lines(turns: Sequence[Turn], title: str, names: dict[Path, str]) -> Iterator[str]:
     yield f"# ChatDiT {title}"
     for turn in turns:
-        yield f"\n## {turn.number}\n"
+        yield f"\n## Turn {turn.number}\n"
         yield from (f"> {_escaped(line)}" for line in turn.text.splitlines())
         yield ""
-        yield from (f"{_escaped(line)}  " for line in turn.reply.splitlines())
+        yield from (f"{_escaped(line)}  " for line in _reply_lines(turn))
         for picture in turn.images:
             caption = _escaped(" ".join(picture.output.description.split()))
             if picture.path in names:
@@ -86,8 +87,9 @@ def _markdown_lines(turns: Sequence[Turn], title: str, names: dict[Path, str]) -
 
 
 def _html_turn(turn: Turn) -> Iterator[str]:
-    yield f'<h2>{turn.number}</h2>\n<p class="said">{html.escape(turn.text)}</p>'
-    yield f'<p class="reply">{html.escape(turn.reply)}</p>\n<div class="pictures">'
+    yield f'<h2>Turn {turn.number}</h2>\n<p class="said">{html.escape(turn.text)}</p>'
+    reply = html.escape("\n".join(_reply_lines(turn)))
+    yield f'<p class="reply">{reply}</p>\n<div class="pictures">'
     for picture in turn.images:
         caption = html.escape(picture.output.description)
         yield f"<figure>{_html_image(picture, caption)}"
@@ -101,6 +103,12 @@ def _html_image(picture: Picture, caption: str) -> str:
         return ""
     source = f"data:image/png;base64,{base64.b64encode(data).decode()}"
     return f'<img alt="{caption}" width="{picture.width}" height="{picture.height}" src="{source}">'
+
+
+def _reply_lines(turn: Turn) -> list[str]:
+    """The reply without the lines that the captions of its pictures repeat."""
+    captions = {f"#{picture.number}: {picture.output.description}" for picture in turn.images}
+    return [line for line in turn.reply.splitlines() if line not in captions]
 
 
 def _facts(picture: Picture) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from chatdit.agents.brain import InstructionError, check_length
 
 _KEPT = "\n\t"
+_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)")
+"""Terminal commands (ECMA-48 CSI and OSC), as pasted with coloured text."""
 
 
 def clean_text(text: str) -> tuple[str, tuple[str, ...]]:
@@ -14,12 +18,13 @@ def clean_text(text: str) -> tuple[str, tuple[str, ...]]:
     """
     check_length(text)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    kept = "".join(char for char in text if char in _KEPT or not _is_control(char))
+    kept = "".join(char for char in _SEQUENCE.sub("", text) if char in _KEPT or not _is_control(char))
     removed = len(text) - len(kept)
+    counted = f"{removed} control character{'s' * (removed != 1)}"
     if not kept.strip():
-        found = f"nothing but {removed} control characters" if removed else "empty"
+        found = f"nothing but {counted}" if removed else "empty"
         raise InstructionError(f"the instruction is {found}: say what to draw, such as 'a cat on the beach'")
-    notes = (f"{removed} control characters were taken out of the instruction",) if removed else ()
+    notes = (f"{counted} taken out of the instruction",) if removed else ()
     return kept.strip(), notes
 
 

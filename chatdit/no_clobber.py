@@ -28,6 +28,14 @@ def write_new(path: Path, data: bytes) -> Path:
     raise AssertionError("unreachable: the numbering has no end")
 
 
+def make_folder(path: Path) -> None:
+    """Make sure that the folder `path` exists. Raises StoreError when the disk refuses."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_error(error, path) from error
+
+
 def new_folder(path: Path) -> Path:
     """Create the folder `path`, or `path-2`, ... when it exists; returns the one created. Raises StoreError."""
     try:

@@ -69,6 +69,16 @@ class LazyPainter:
         """Size, panels, steps and guidance, read without loading the weights. Raises as `weights_hash`."""
         return self._known()[0]
 
+    def known_defaults(self) -> SamplingDefaults | None:
+        """The defaults if they have been read already; this never loads anything."""
+        return self._facts[0] if self._facts is not None else self._dit.defaults if self._dit is not None else None
+
+    def device_kind(self) -> str | None:
+        """ "cpu" or "cuda", as far as that is known without loading anything."""
+        if self._dit is not None:
+            return str(self._dit.device.type)
+        return None if self.device == "auto" else self.device.partition(":")[0]
+
     def weights_hash(self) -> str:
         """What identifies the weights, without loading them. Raises ConfigError for a model that is not there."""
         return self._known()[1]

@@ -20,6 +20,8 @@ class Outline:
 
     instruction: Instruction
     plan: Plan
+    notes: tuple[str, ...] = ()
+    """What was assumed, left out or done differently, as a turn's warnings say it."""
 
     def as_json(self) -> dict[str, object]:
         """The shape of `chatdit plan --json`."""
@@ -47,13 +49,14 @@ def outline(text: str, images: Sequence[Path], settings: Settings) -> Outline:
     from chatdit.tools.artifacts import ArtifactStore
     from chatdit.workshop import Workshop
 
-    words, _ = clean_text(text)
+    words, notes = clean_text(text)
     workshop = Workshop(settings)
     with tempfile.TemporaryDirectory(prefix="chatdit-plan-") as folder:
         artifacts = ArtifactStore(Path(folder) / "blobs")
-        inputs = attach(images, artifacts).inputs
+        attached = attach(images, artifacts)
         deps = workshop.deps(artifacts, Path(folder) / "nodes", size=settings.size)
-        instruction = deps.brain.parse(Request(words, inputs, painter=workshop.facts()))
+        instruction = deps.brain.parse(Request(words, attached.inputs, painter=workshop.facts()))
+        notes = (*notes, *attached.warnings, *instruction.notices)
         if instruction.questions or not instruction.outputs:
-            return Outline(instruction, Plan())
-        return Outline(instruction, sound_plan(deps, instruction, workshop.facts(), settings.seed or 0))
+            return Outline(instruction, Plan(), notes)
+        return Outline(instruction, sound_plan(deps, instruction, workshop.facts(), settings.seed or 0), notes)

@@ -1,4 +1,4 @@
-"""What the settings say about every picture (size, steps, guidance, a fixed seed), laid over any brain."""
+"""What the settings say about every picture (size, steps, guidance, attention, a fixed seed), laid over any brain."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from chatdit.agents.brain import Brain, Painter, Request
 from chatdit.agents.instruction import Instruction
 from chatdit.agents.plan import Node, Plan
-from chatdit.tools.types import Problem
+from chatdit.tools.types import AttentionName, Problem
 
 SEEDS = 2**63
 
@@ -23,6 +23,7 @@ class PresetBrain:
     size: tuple[int, int] | None = None
     steps: int | None = None
     guidance: float | None = None
+    attention: AttentionName | None = None
     drawn_seeds: frozenset[int] = frozenset()
     """Seeds of the conversation so far; "try again" takes none of them."""
 
@@ -44,7 +45,7 @@ class PresetBrain:
     def plan(
         self, instruction: Instruction, problems: Sequence[Problem] = (), *, painter: Painter, seed: int = 0
     ) -> Plan:
-        """The brain's plan; a step that samples and names no steps or guidance gets the preset ones."""
+        """The brain's plan; a step that samples and names no steps, guidance or attention gets the preset ones."""
         while instruction.new_seed and seed in self.drawn_seeds:
             seed = (seed + 1) % SEEDS
         plan = self.brain.plan(instruction, problems, painter=painter, seed=seed)
@@ -55,7 +56,7 @@ class PresetBrain:
         if not isinstance(sampling, dict):
             return node
         settings: dict[str, JsonValue] = dict(sampling)
-        for name, value in (("steps", self.steps), ("guidance", self.guidance)):
+        for name, value in (("steps", self.steps), ("guidance", self.guidance), ("attention", self.attention)):
             if value is not None and settings.get(name) is None:
                 settings[name] = value
         return node.model_copy(update={"args": {**node.args, "sampling": settings}})

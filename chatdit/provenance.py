@@ -52,6 +52,8 @@ class Recipe(Data):
     seed: int
     steps: int | None = None
     guidance: float | None = None
+    attention: str = ""
+    """What became of the sparse policy, if one was asked for; its name is among the arguments."""
     pixels: Sha256 | None = None
     """Of the picture without metadata, as in the artifact store."""
     index: int = Field(default=0, ge=0)

@@ -117,7 +117,8 @@ def _facts(recipe: Recipe) -> Iterator[tuple[str, str]]:
     yield "drawn by", f"{recipe.software}, {recipe.tool} {recipe.tool_version}".rstrip()
     yield "painter", f"{recipe.model} {recipe.weights[:16]}".rstrip()
     yield "seed", str(recipe.seed)
-    for name, value in (("steps", recipe.steps), ("guidance", recipe.guidance), ("caption", recipe.caption)):
+    facts = {"steps": recipe.steps, "guidance": recipe.guidance, "attention": recipe.attention}
+    for name, value in (facts | {"caption": recipe.caption}).items():
         if value not in (None, ""):
             yield name, str(value)
     if recipe.instruction:

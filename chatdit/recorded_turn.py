@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from chatdit.agents.brain import PastPicture, PastTurn, Request
-from chatdit.agents.events import Event, NodeFinished, Outcome, Parsed, Planned, Responded, Verified
+from chatdit.agents.events import Event, NodeFinished, NodeStarted, Outcome, Parsed, Planned, Responded, Verified
 from chatdit.agents.plan import Plan
 from chatdit.agents.state import Approval
 from chatdit.agents.verifier import blank_nodes, reseeded
@@ -45,9 +45,9 @@ class RecordedTurn:
         self._workshop = workshop
         self._id = turn.id
         self._folder = store.root / "sessions" / turn.session
-        self._recorder = PictureRecorder(
-            store, artifacts, turn, (settings.out or self._folder / "images").absolute(), settings.metadata
-        )
+        # a turn's pictures stay together, also when it is gone on with elsewhere
+        folder = settings.out or turn.folder or self._folder / "images"
+        self._recorder = PictureRecorder(store, artifacts, turn, folder.absolute(), settings.metadata)
         self._begun = turn
         self._plan = turn.plan
         self._started = time.monotonic()
@@ -112,6 +112,8 @@ class RecordedTurn:
                 self._use(plan)
             case Verified(issues, repairing) if repairing and self._plan:
                 self._use(reseeded(self._plan, blank_nodes(self._plan, issues, TOOLS)))
+            case NodeStarted():
+                self._recorder.prepare()
             case NodeFinished():
                 self._recorder.record(event)
             case Responded():

@@ -10,7 +10,7 @@ from chatdit.agents.dataflow import Slot, fill, parse_slot, raw_slots
 from chatdit.agents.events import NodeFinished
 from chatdit.agents.instruction import Instruction, OutputSpec
 from chatdit.agents.plan import InputSlot, Node, Plan, PlanOutput
-from chatdit.no_clobber import write_new
+from chatdit.no_clobber import make_folder, write_new
 from chatdit.provenance import Ingredient, Recipe, png_with_recipe
 from chatdit.records import Picture, Turn
 from chatdit.settings_model import MetadataLevel
@@ -36,6 +36,10 @@ class PictureRecorder:
         self._made: dict[str, ToolOutput] = {}
         self.sheets: tuple[Path, ...] = ()
         """Contact sheets of the turn's steps; they show pictures and are none themselves."""
+
+    def prepare(self) -> None:
+        """Make the folder before a step draws, so that a wrong one costs no drawing. Raises StoreError."""
+        make_folder(self._folder)
 
     def plan(self, plan: Plan) -> None:
         """The plan that runs from here on: the first one, an editor's, or a repair's."""
@@ -105,6 +109,7 @@ class PictureRecorder:
             seed=_seed_of(output, args, answer.index),
             steps=int(steps) if steps is not None else None,
             guidance=float(guidance) if guidance is not None else None,
+            attention=str(output.report.get("attention", "")),
             pixels=output.images[answer.index].sha256,
             index=answer.index,
             args=args,

@@ -95,6 +95,8 @@ class Turn:
     size: tuple[int, int] | None = None
     first_picture: int = 1
     """Number of the first output; the others follow in order."""
+    folder: Path | None = None
+    """Where its pictures go; None for turns recorded before this was."""
 
     @property
     def questions(self) -> tuple[str, ...]:

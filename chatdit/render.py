@@ -27,14 +27,18 @@ DOT = " · "
 PREVIEW_CELLS = (24, 12)
 
 
-def result_line(picture: Picture) -> Text:
-    """`#7 · generate · seed 41283 · 8 steps · 3.2 s · path`; what is not known is left out."""
+def result_line(picture: Picture, *, short: bool = False) -> Text:
+    """`#7 · generate · seed 41283 · 8 steps · 3.2 s · path`; what is not known is left out.
+
+    A `short` one, for people, shortens the path and says what was drawn on a line of its own.
+    """
     parts = [picture.tool, f"seed {picture.seed}"]
     if picture.steps is not None:
         parts.append(f"{picture.steps} step{'s' * (picture.steps != 1)}")
     parts.append("drawn before" if picture.cached else f"{picture.seconds:.1f} s")
     line = Text.assemble((f"#{picture.number}", "bold"), DOT, DOT.join(parts), DOT)
-    return line.append_text(path_link(picture.path))
+    line.append_text(path_link(picture.path, short=short))
+    return line.append(f"\n   {picture.output.description}", style="dim") if short else line
 
 
 def plan_table(plan: Plan) -> Table:

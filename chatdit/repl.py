@@ -21,7 +21,7 @@ from rich.text import Text
 from chatdit import __version__
 from chatdit.approval import ask
 from chatdit.attachments import is_command, take_attachments
-from chatdit.commands import run_command
+from chatdit.commands import SPOKEN, run_command
 from chatdit.exit_codes import FAILURE, OK, UsageError, exit_code, one_line
 from chatdit.lines import LineSource, PlainLines
 from chatdit.painter_label import painter_label
@@ -96,6 +96,7 @@ class Repl:
         """Carry out one line; whatever goes wrong is shown, and the conversation goes on."""
         if not line.strip():
             return
+        line = SPOKEN.get(line.strip().lower(), line)
         try:
             if is_command(line, self.folder):
                 run_command(self, line)
@@ -149,9 +150,9 @@ class Repl:
 
     def status(self) -> str:
         """The status line: brain, painter, session, and what waits for the next message."""
-        brain, _, painter = self.session.status.partition(" · ")
+        brain, painter, *attention = self.session.status.split(" · ")
         painter = self._labels.get(self.session.settings.model, painter)
-        parts = [f"{brain} parser" if brain == "offline" else brain, painter, f"session {self.session.id}"]
+        parts = [f"{brain} parser" if brain == "offline" else brain, painter, *attention, f"session {self.session.id}"]
         if self.session.settings.seed is not None:
             parts.append(f"seed {self.session.settings.seed}")
         if self.attached:
@@ -162,7 +163,7 @@ class Repl:
         with suppress(Exception):  # a painter that cannot be loaded is reported where it is first used
             from chatdit.tools.dit.folders import find_folder
 
-            self._labels[model] = painter_label(self.session.status.partition(" · ")[2], find_folder(model))
+            self._labels[model] = painter_label(self.session.status.split(" · ")[1], find_folder(model))
 
     def _message(self, line: str) -> None:
         typed = take_attachments(line, self.folder, len(self.attached))

@@ -24,12 +24,14 @@ from chatdit.attached import Attachable, Attached, attach
 from chatdit.config import Settings, change_setting, data_dir, load_settings
 from chatdit.instruction_text import clean_text
 from chatdit.recorded_turn import Approve, RecordedTurn
-from chatdit.records import UNFINISHED, Picture, SessionInfo, Turn
+from chatdit.records import Picture, SessionInfo, Turn
 from chatdit.session_errors import SessionBusy, SessionError
 from chatdit.session_lock import SessionLock
 from chatdit.settings_model import MetadataLevel, PlannerName
 from chatdit.store import SessionStore
+from chatdit.timeline import Timeline
 from chatdit.tools.artifacts import ArtifactStore
+from chatdit.tools.types import AttentionName
 from chatdit.workshop import Workshop
 
 __all__ = ["Approve", "Picture", "Session", "Turn", "TurnEnded"]
@@ -59,15 +61,27 @@ class Session:
         size: tuple[int, int] | str | None = None,
         out: str | Path | None = None,
         metadata: MetadataLevel | None = None,
+        attention: AttentionName | None = None,
         home: str | Path | None = None,
         workshop: Workshop | None = None,
     ) -> None:
         """Start a new session. Raises ConfigError for unusable settings, StoreError for an unusable disk.
 
-        `home` is the folder of all sessions. `workshop` brings a painter and a brain that are loaded.
+        `home` is the folder of all sessions. `workshop` brings a painter and a brain that are loaded; `model`,
+        `planner` and `attention` change what it has.
         """
-        flags = {"model": model, "planner": planner, "seed": seed, "size": size, "out": out, "metadata": metadata}
-        settings = _merged(settings, flags)
+        flags: dict[str, object] = {
+            "model": model,
+            "planner": planner,
+            "seed": seed,
+            "size": size,
+            "out": out,
+            "metadata": metadata,
+        }
+        settings = _merged(settings, flags | {"attention": attention})
+        own = {"model": model, "planner": planner, "attention": attention}
+        if workshop is not None and any(own.values()):
+            workshop = workshop.with_settings(_merged(workshop.settings, own))
         store = SessionStore(_home(home))
         self._open(store, store.create_session(), settings, workshop)
 
@@ -104,6 +118,7 @@ class Session:
         self.folder = store.root / "sessions" / session
         """Where the session's pictures and checkpoints lie."""
         self._store = store
+        self._timeline = Timeline(store, session)
         self._settings = settings
         self._lock = SessionLock(self.folder / "lock", session)
         weakref.finalize(self, self._lock.release)
@@ -169,10 +184,7 @@ class Session:
     @property
     def pending(self) -> Turn | None:
         """The turn that was interrupted, if it was the last thing said here; `finish()` goes on with it."""
-        said = self._store.turns(self.id)
-        if not said or said[-1].status not in UNFINISHED:
-            return None
-        return said[-1] if self._store.head(self.id) in (said[-1].parent, said[-1].id) else None
+        return self._timeline.pending()
 
     def cancel(self) -> None:
         """Stop the turn that runs on another thread; its `send` raises Cancelled, finished pictures stay."""
@@ -188,33 +200,21 @@ class Session:
     def undo(self) -> Turn:
         """Step back behind the last turn and return it; its pictures stay. Raises SessionError at the start."""
         with self._turn():
-            head = self._store.head(self.id)
-            if head is None:
-                raise SessionError("there is nothing to undo: the conversation stands at its start")
-            turn = self._store.turn(head)
-            self._store.move_head(self.id, turn.parent, [*self._store.redo_list(self.id), turn.id])
-            return turn
+            return self._timeline.undo()
 
     def redo(self) -> Turn:
         """Step forward again and return the turn; saying something new in between ends that way."""
         with self._turn():
-            redo = self._store.redo_list(self.id)
-            if not redo:
-                raise SessionError("there is nothing to redo: the last step was not an undo")
-            self._store.move_head(self.id, redo[-1], redo[:-1])
-            return self._store.turn(redo[-1])
+            return self._timeline.redo()
 
     def go_to(self, turn: Turn | int) -> Turn:
         """Stand at an earlier turn (its number is enough), here; what is said next starts from it."""
         with self._turn():
-            found = self._find(turn)
-            self._store.move_head(self.id, found.id)
-            return found
+            return self._timeline.go_to(turn)
 
     def branch(self, turn: Turn | int | None = None) -> Session:
         """A new session that starts from `turn`, or from where this one stands; this one stays as it is."""
-        line = self.history()
-        origin = self._find(turn) if turn is not None else (line[-1] if line else None)
+        origin = self._timeline.origin(turn)
         store = SessionStore(self._store.root)
         other = Session.__new__(Session)
         other._open(store, store.create_session(origin), self._settings, self._workshop)
@@ -224,19 +224,15 @@ class Session:
 
     def history(self) -> tuple[Turn, ...]:
         """The line of conversation up to here, oldest first."""
-        return tuple(self._store.lineage(self._store.head(self.id)))
+        return self._timeline.history()
 
     def turns(self) -> tuple[Turn, ...]:
         """Everything said in this session, undone, declined and failed turns too."""
-        return tuple(self._store.turns(self.id))
+        return self._timeline.turns()
 
     def picture(self, number: int) -> Picture:
         """`#number`, also from an undone turn. Raises SessionError naming those there are."""
-        known = {p.number: p for turn in (*self.turns(), *self.history()) for p in turn.images}
-        if number not in known:
-            there = f"there are {_ranges(sorted(known))}" if known else "nothing has been drawn yet"
-            raise SessionError(f"there is no picture #{number}: {there}")
-        return known[number]
+        return self._timeline.picture(number)
 
     @staticmethod
     def list(*, home: str | Path | None = None) -> tuple[SessionInfo, ...]:
@@ -260,8 +256,10 @@ class Session:
 
     @property
     def status(self) -> str:
-        """Which brain and which painter are in use, for the status line."""
-        return f"{self._workshop.brain.name} · {self._workshop.painter.name}"
+        """Which brain, painter and sparse attention are in use, for the status line."""
+        attention = self._workshop.attention()
+        parts = [self._workshop.brain.name, self._workshop.painter.name, *([attention] if attention else [])]
+        return " · ".join(parts)
 
     # --- ending ---
 
@@ -300,6 +298,7 @@ class Session:
             warnings=notes,
             brain=self._workshop.brain.name,
             painter=self._workshop.painter.name,
+            folder=settings.out,
         )
 
     def _follow(self, turn: Turn, approve: Approve, *, go_on: bool = False) -> Iterator[Event | TurnEnded]:
@@ -310,15 +309,6 @@ class Session:
         finally:
             self._running = None
         yield TurnEnded(run.turn)
-
-    def _find(self, turn: Turn | int) -> Turn:
-        if isinstance(turn, Turn):
-            return self._store.turn(turn.id)
-        known = {found.number: found for found in (*self.turns(), *self.history())}
-        if turn not in known:
-            there = f"there are {_ranges(sorted(known))}" if known else "nothing has been said yet"
-            raise SessionError(f"there is no turn {turn}: {there}")
-        return known[turn]
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -348,14 +338,3 @@ def _last(events: Iterator[Event | TurnEnded]) -> Turn:
         if isinstance(event, TurnEnded):
             return event.turn
     raise AssertionError("unreachable: every stream ends with TurnEnded")
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """`#1 to #3, #5` for 1, 2, 3, 5."""
-    parts: list[list[int]] = []
-    for number in numbers:
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1].append(number)
-        else:
-            parts.append([number])
-    return ", ".join(f"#{part[0]}" if len(part) == 1 else f"#{part[0]} to #{part[-1]}" for part in parts)

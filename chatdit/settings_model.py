@@ -9,6 +9,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from chatdit.tools.panels import MAX_SIDE, MIN_SIDE
+from chatdit.tools.types import AttentionName
+
 MetadataLevel = Literal["full", "minimal", "none"]
 PlannerName = Literal["offline", "openai", "table"]
 
@@ -27,7 +30,7 @@ def _expand_home(value: object) -> object:
     return str(Path(value).expanduser()) if isinstance(value, str) else value
 
 
-Side = Annotated[int, Field(ge=1, le=16384)]
+Side = Annotated[int, Field(ge=MIN_SIDE, le=MAX_SIDE)]
 Size = Annotated[tuple[Side, Side], BeforeValidator(parse_size)]
 HomePath = Annotated[Path, BeforeValidator(_expand_home)]
 
@@ -67,6 +70,8 @@ class Settings(BaseSettings):
     steps: int | None = Field(default=None, ge=1, le=100)
     guidance: float | None = Field(default=None, ge=0, le=30)
     size: Annotated[Size | None, NoDecode] = None
+    attention: AttentionName = "dense"
+    """How attention is computed: dense, or a sparse policy, used where it pays."""
     out: HomePath | None = None
     """Folder for finished pictures; None keeps them with the session."""
     metadata: MetadataLevel = "full"

@@ -113,6 +113,7 @@ class SessionStore:
         warnings: Sequence[str] = (),
         brain: str = "",
         painter: str = "",
+        folder: Path | None = None,
     ) -> Turn:
         """Record that something was said at the head of `session`; the head stays until the turn ends."""
         head = self.head(session)
@@ -126,10 +127,10 @@ class SessionStore:
         with self._db.writing() as db:
             cursor = db.execute(
                 """INSERT INTO turn (session, number, parent, text, seed, size, inputs, warnings, brain, painter,
-                   first_picture) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+                   first_picture, folder) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
                 (session, number, head, text, seed, json.dumps(size) if size else None,
                  json.dumps([entry.model_dump(mode="json") for entry in inputs]), json.dumps(list(warnings)),
-                 brain, painter, first),
+                 brain, painter, first, str(folder.absolute()) if folder else None),
             )  # fmt: skip
             db.execute("UPDATE session SET updated = ? WHERE id = ?", (time.time(), session))
         assert cursor.lastrowid is not None
@@ -260,4 +261,5 @@ class SessionStore:
             inputs=tuple(InstructionInput.model_validate(entry) for entry in json.loads(row["inputs"])),
             size=tuple(json.loads(size)) if size else None,
             first_picture=row["first_picture"],
+            folder=Path(row["folder"]) if row["folder"] else None,
         )

@@ -109,9 +109,23 @@ def iterm2_escape(image: Image.Image, columns: int, rows: int) -> str:
     return f"\x1b]1337;File={head}:{base64.standard_b64encode(png).decode('ascii')}\x07"
 
 
-def path_link(path: Path, style: str = "cyan") -> Text:
-    """The path as text, clickable (OSC 8) where the terminal knows how; plain text elsewhere."""
-    return Text(str(path), style=Style.parse(style) + Style(link=path.absolute().as_uri()), overflow="fold")
+def path_link(path: Path, style: str = "cyan", *, short: bool = False) -> Text:
+    """The path as text, clickable (OSC 8) where the terminal knows how; plain text elsewhere.
+
+    A `short` one is what a person would type here: relative to the working directory, or with `~`.
+    """
+    return Text(
+        _typed(path) if short else str(path),
+        style=Style.parse(style) + Style(link=path.absolute().as_uri()),
+        overflow="fold",
+    )
+
+
+def _typed(path: Path) -> str:
+    path = path.absolute()
+    near = {Path.cwd(): Path(), Path.home(): Path("~")}
+    ways = [str(said / path.relative_to(base)) for base, said in near.items() if path.is_relative_to(base)]
+    return min((str(path), *ways), key=len)
 
 
 def _png(image: Image.Image) -> bytes:

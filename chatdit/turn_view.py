@@ -75,7 +75,7 @@ def show_pictures(pictures: Sequence[Picture], console: Console, protocol: Proto
         else:
             console.print(Group(*shown))
     for picture in pictures:
-        console.print(result_line(picture), soft_wrap=True)
+        console.print(result_line(picture, short=console.is_terminal), soft_wrap=True)
 
 
 def _pixels(picture: Picture) -> Image.Image:

@@ -19,6 +19,9 @@ from chatdit.tools.types import Progress
 if TYPE_CHECKING:
     from chatdit.agents.graph import Deps
 
+MOST_TEXT = 512
+"""Text tokens that the longest caption of any painter has, FLUX.1's."""
+
 
 class Workshop:
     """Made from settings; sessions may share one."""
@@ -49,6 +52,23 @@ class Workshop:
         known = self.painter.defaults()
         return Painter(self.painter.name, known.open_vocabulary, known.width, known.height, known.max_panels)
 
+    def attention(self) -> str:
+        """The sparse attention in use and, where it is known before drawing, why it stays dense; "" for dense."""
+        from chatdit.tools.runtime.cost_model import crossover
+
+        name, known, device = self.settings.attention, self.painter.known_defaults(), self.painter.device_kind()
+        if name == "dense":
+            return ""
+        label = f"{name} attention"
+        if known is None or device is None:
+            return label
+        width, height = self.settings.size or (known.width, known.height)
+        tokens, pays = width * height // known.token_size**2, crossover(name, device).tokens
+        if pays is not None and tokens + MOST_TEXT >= pays:
+            return label  # the caption's length may decide, so the result says it
+        why = "was faster at no size measured" if pays is None else f"pays from {pays:,}"
+        return f"{label} (stays dense: {tokens:,} tokens and text, {why})"
+
     def warm(self) -> None:
         """Load the graph and the painter on a thread behind."""
         self.painter.warm(also=_import_graph)
@@ -66,9 +86,11 @@ class Workshop:
         from chatdit.agents.graph import Deps
         from chatdit.agents.node_cache import NodeCache
 
-        steps, guidance = self.settings.steps, self.settings.guidance
+        settings = self.settings
+        attention = None if settings.attention == "dense" else settings.attention
+        brain = with_sight(self.brain, artifacts.open_image)
         return Deps(
-            brain=PresetBrain(with_sight(self.brain, artifacts.open_image), size, steps, guidance, drawn_seeds),
+            brain=PresetBrain(brain, size, settings.steps, settings.guidance, attention, drawn_seeds),
             tools=TOOLS,
             context=self.run_context(artifacts, preview=preview),
             cache=NodeCache(nodes, self.painter.weights_hash),

@@ -6,20 +6,18 @@ fresh renders of the same captions is part of the record: no share can be truste
 
 from __future__ import annotations
 
-import platform
 import random
-import resource
-import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from importlib import metadata
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from chatdit.evals.intervals import Estimate, bootstrap_mean, proportion
-from chatdit.evals.records import commit
+from chatdit.evals.intervals import Estimate, bootstrap_mean, bootstrap_ratio, proportion
+from chatdit.evals.records import commit, describe_device, versions
+from chatdit.evals.sprite_fidelity import Likeness, likeness, sighting_of
 from chatdit.tools.dit.model import DiT, Row, SamplingOptions, Segment
 from chatdit.tools.pocket.captions import caption, joint_caption
 from chatdit.tools.pocket.recogniser import Reading, Recogniser, load_recogniser
@@ -32,9 +30,14 @@ from chatdit.tools.pocket.scene import (
     Thing,
     nameless,
 )
+from chatdit.tools.pocket.templates import TemplateBank
 from chatdit.tools.pocket.vocabulary import BACKGROUNDS, DRAWABLE, STYLES, TINTS
 
 Notify = Callable[[str, int, int], None]
+Item = TypeVar("Item")
+Look = Callable[[Tensor, Reading], None]
+"""Is shown each picture (3, H, W) in [-1, 1] that was drawn, with its reading."""
+SIZES = ("", "small", "medium", "large")
 _CHUNK = 16
 
 
@@ -47,11 +50,12 @@ def run(
     guidance: float | None = None,
     notify: Notify = lambda what, done, total: None,
 ) -> dict[str, object]:
-    """Measure `model` on `cases` pictures (sets: a quarter as many) for each question; a JSON record."""
-    dit, recogniser = DiT.load(model), load_recogniser()
+    """Measure `model` on `cases` pictures (sets: half as many) for each question; a JSON record."""
+    dit = DiT.load(model)
+    recogniser = load_recogniser(bank=TemplateBank(Renderer(dit.device)))
     bench = _Bench(dit, recogniser, SamplingOptions(steps=steps, guidance=guidance), notify)
-    sets = max(8, cases // 4)
-    scores: dict[str, Estimate] = {"autoencoder_psnr_db": _psnr(dit, seed, min(cases, 64))}
+    sets = max(2, cases // 2)
+    scores: dict[str, Estimate] = {"autoencoder_psnr_db": _psnr(dit, seed, cases)}
     scores |= bench.singles(cases, seed)
     scores |= bench.pairs(cases, seed)
     scores |= bench.attributes(cases, seed)
@@ -68,15 +72,12 @@ def run(
             "steps": steps or defaults.steps,
             "guidance": defaults.guidance if guidance is None else guidance,
         },
-        "device": {"kind": str(dit.device), "threads": torch.get_num_threads(), "machine": platform.machine()},
-        "versions": {name: metadata.version(name) for name in ("torch", "diffusers")}
-        | {"python": platform.python_version()},
+        "device": describe_device(dit.device),
+        "versions": versions("diffusers"),
         "scores": {name: estimate.rounded() for name, estimate in scores.items()},
         "recogniser_on_renders": {
             name: estimate.rounded() for name, estimate in recogniser_accuracy(recogniser, 4 * cases, seed).items()
         },
-        "seconds_per_picture": _seconds_per_picture(dit),
-        "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
 
 
@@ -102,16 +103,42 @@ class _Bench:
 
     def __init__(self, dit: DiT, recogniser: Recogniser, sampling: SamplingOptions, notify: Notify) -> None:
         self._dit, self._recogniser, self._sampling, self._notify = dit, recogniser, sampling, notify
+        self._renderer = Renderer(dit.device)
 
     def singles(self, cases: int, seed: int) -> dict[str, Estimate]:
         rng = random.Random(f"singles-{seed}")
         scenes = _single_scenes(cases, rng)
-        hits = [_all_named(s, r) for s, r in self._scored("single subjects", scenes, rng)]
-        by_size = {
-            size: proportion([h for h, s in zip(hits, scenes, strict=True) if s.things[0].size == size])
-            for size in ("small", "medium", "large")
-        }
-        return {"single_top1": proportion(hits)} | {f"single_top1_{k}": v for k, v in by_size.items()}
+        found: list[Likeness | None] = []
+
+        def compare(picture: Tensor, reading: Reading) -> None:
+            scene = scenes[len(found)]
+            sighting = reading.find(scene.things[0].subject)
+            found.append(None if sighting is None else likeness(self._renderer, picture, scene, sighting))
+
+        hits = [_all_named(s, r) for s, r in self._scored("single subjects", scenes, rng, compare)]
+        most = self._restored(scenes, random.Random(f"restored-{seed}"))
+        scores = {"single_top1": proportion(hits)}
+        for size in SIZES:
+            mine = [i for i, s in enumerate(scenes) if size in ("", s.things[0].size)]
+            end = f"_{size}" if size else ""
+            scores[f"single_top1{end}"] = proportion([hits[i] for i in mine])
+            likenesses = [x for i in mine if (x := found[i]) is not None]
+            if likenesses:
+                scores[f"sprite_fidelity{end}"] = bootstrap_ratio(
+                    [x.ssim for x in likenesses], [most[i].ssim for i in mine]
+                )
+                scores[f"sprite_psnr_db{end}"] = bootstrap_mean([x.psnr for x in likenesses])
+        return scores
+
+    def _restored(self, scenes: Sequence[Scene], rng: random.Random) -> list[Likeness]:
+        """Of true pictures that went through the autoencoder: the most that a generator can reach."""
+        found = []
+        for part in _chunks(scenes, _CHUNK):
+            truth, placements = self._renderer.pictures_and_placements(part, rng)
+            restored = self._dit.images.decode(self._dit.images.encode(truth))
+            for picture, scene, sprites in zip(restored, part, placements, strict=True):
+                found.append(likeness(self._renderer, picture, scene, sighting_of(sprites[0])))
+        return found
 
     def pairs(self, cases: int, seed: int) -> dict[str, Estimate]:
         rng = random.Random(f"pairs-{seed}")
@@ -166,12 +193,20 @@ class _Bench:
             "given_panel_copied": proportion([r[1].find(s) is not None for s, r in zip(shown, given, strict=True)]),
         }
 
-    def _scored(self, what: str, scenes: Sequence[Scene], rng: random.Random) -> list[tuple[Scene, Reading]]:
-        readings = self._drawn(what, [caption(s) for s in scenes], 1, rng)
+    def _scored(
+        self, what: str, scenes: Sequence[Scene], rng: random.Random, look: Look | None = None
+    ) -> list[tuple[Scene, Reading]]:
+        readings = self._drawn(what, [caption(s) for s in scenes], 1, rng, look=look)
         return [(s, r[0]) for s, r in zip(scenes, readings, strict=True)]
 
     def _drawn(
-        self, what: str, captions: Sequence[str], panels: int, rng: random.Random, given: Tensor | None = None
+        self,
+        what: str,
+        captions: Sequence[str],
+        panels: int,
+        rng: random.Random,
+        given: Tensor | None = None,
+        look: Look | None = None,
     ) -> list[list[Reading]]:
         rows = [
             Row(text, _segments(panels, None if given is None else given[i]), rng.randrange(2**31))
@@ -181,7 +216,12 @@ class _Bench:
         for part in _chunks(rows, max(1, _CHUNK // panels)):
             self._notify(what, len(readings), len(rows))
             drawn = self._dit.sample(part, sampling=self._sampling)
-            readings += [_read(self._recogniser, torch.stack(list(row.images)) * 2 - 1) for row in drawn]
+            for row in drawn:
+                pictures = torch.stack(list(row.images)) * 2 - 1
+                readings.append(_read(self._recogniser, pictures))
+                if look is not None:
+                    for picture, reading in zip(pictures, readings[-1], strict=True):
+                        look(picture, reading)
         self._notify(what, len(rows), len(rows))
         return readings
 
@@ -254,7 +294,7 @@ def _read(recogniser: Recogniser, pictures: Tensor) -> list[Reading]:
     return [reading for part in torch.split(pictures, 32) for reading in recogniser.read(part)]
 
 
-def _chunks(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
+def _chunks(rows: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     return (rows[i : i + size] for i in range(0, len(rows), size))
 
 
@@ -266,19 +306,3 @@ def _psnr(dit: DiT, seed: int, cases: int) -> Estimate:
         restored = torch.cat([dit.images.decode(dit.images.encode(part)).cpu() for part in torch.split(truth, 8)])
     errors = (restored.clamp(-1, 1) - truth).div(2).square().mean(dim=(1, 2, 3))
     return bootstrap_mean([float(-10 * torch.log10(e)) for e in errors])
-
-
-def _seconds_per_picture(dit: DiT, repeats: int = 5) -> dict[str, float | int]:
-    row = Row("a large fox in the forest", _segments(1, None), 0)
-    dit.sample([row])
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        dit.sample([row])
-        times.append(time.perf_counter() - started)
-    return {
-        "median": round(statistics.median(times), 3),
-        "min": round(min(times), 3),
-        "max": round(max(times), 3),
-        "n": repeats,
-    }

@@ -45,3 +45,19 @@ def bootstrap_mean(values: Sequence[float], seed: int = 0, resamples: int = 2000
     means = sorted(statistics.fmean(rng.choices(values, k=len(values))) for _ in range(resamples))
     low, high = means[int(0.025 * resamples)], means[int(0.975 * resamples) - 1]
     return Estimate(statistics.fmean(values), low, high, len(values))
+
+
+def bootstrap_ratio(values: Sequence[float], most: Sequence[float], seed: int = 0, resamples: int = 2000) -> Estimate:
+    """Mean of `values` as a share of the mean of `most`, with the percentile bootstrap interval of both together.
+
+    n is the number of `values`. Raises ValueError when either is empty.
+    """
+    if not values or not most:
+        raise ValueError("a ratio of no cases: expected at least one of each")
+    rng = random.Random(seed)
+    ratios = sorted(
+        statistics.fmean(rng.choices(values, k=len(values))) / statistics.fmean(rng.choices(most, k=len(most)))
+        for _ in range(resamples)
+    )
+    low, high = ratios[int(0.025 * resamples)], ratios[int(0.975 * resamples) - 1]
+    return Estimate(statistics.fmean(values) / statistics.fmean(most), low, high, len(values))

@@ -10,8 +10,8 @@ import math
 import torch
 from torch import Tensor
 
-from chatdit.kernels.block_plan import BlockPlan
 from chatdit.kernels.errors import KernelError
+from chatdit.kernels.plan.block_plan import BlockPlan
 
 HEAD_DIMS = (32, 64, 128)
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from chatdit.kernels.attention_output import AttentionOutput
-from chatdit.kernels.block_axis import Segment, for_head
-from chatdit.kernels.block_plan import BlockPlan, CoarseStream
 from chatdit.kernels.gather_chunks import Chunk, dense_chunks, head_chunks
+from chatdit.kernels.plan.block_axis import Segment, for_head
+from chatdit.kernels.plan.block_plan import BlockPlan, CoarseStream
+from chatdit.kernels.plan.output import AttentionOutput
 
 
 def gather_attention(

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from chatdit.kernels.block_axis import BlockAxis, Segment, block_offsets, body_segments, for_head, segment_tokens
-from chatdit.kernels.block_plan import BlockPlan
-from chatdit.kernels.block_rows import head_rows
+from chatdit.kernels.plan.block_axis import BlockAxis, Segment, block_offsets, body_segments, for_head, segment_tokens
+from chatdit.kernels.plan.block_plan import BlockPlan
+from chatdit.kernels.plan.block_rows import head_rows
 
 LOGITS_PER_CHUNK = 1 << 21
 """Enough to keep the number of small operations down, few enough not to need much memory."""

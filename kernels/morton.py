@@ -38,29 +38,6 @@ def morton_order(height: int, width: int, *, frames: int = 1, device: torch.devi
     return code.argsort(stable=True)
 
 
-def tile_order(
-    height: int,
-    width: int,
-    tile: tuple[int, int],
-    *,
-    frames: int = 1,
-    depth: int = 1,
-    device: torch.device | None = None,
-) -> Tensor:
-    """(N,) int64: raster numbers tile by tile; tiles of `depth` frames, `tile` = (rows, columns), in raster order.
-
-    Tiles at the border are smaller. Within a tile tokens keep their raster order.
-
-    Raises:
-        KernelError: a side of the grid or of the tile is not positive.
-    """
-    sides = {"frames": frames, "height": height, "width": width, "depth": depth, "tile": min(tile)}
-    for name, side in sides.items():
-        if side < 1:
-            raise KernelError(f"{name} is {side}; it must be positive")
-    return tile_of_token(height, width, tile, frames=frames, depth=depth, device=device).argsort(stable=True)
-
-
 def tile_of_token(
     height: int,
     width: int,
@@ -70,7 +47,18 @@ def tile_of_token(
     depth: int = 1,
     device: torch.device | None = None,
 ) -> Tensor:
-    """(N,) int64: the number of the tile that holds each token, tiles counted in raster order."""
+    """(N,) int64: the number of the tile that holds each token, tiles counted in raster order.
+
+    Tiles have `depth` frames and `tile` = (rows, columns); those at the border are smaller. A stable argsort of
+    the numbers is the order tile by tile, raster order within each.
+
+    Raises:
+        KernelError: a side of the grid or of the tile is not positive.
+    """
+    sides = {"frames": frames, "height": height, "width": width, "depth": depth, "tile": min(tile)}
+    for name, side in sides.items():
+        if side < 1:
+            raise KernelError(f"{name} is {side}; it must be positive")
     token = torch.arange(frames * height * width, device=device)
     f, y, x = token // (width * height) // depth, token // width % height // tile[0], token % width // tile[1]
     return (f * -(-height // tile[0]) + y) * -(-width // tile[1]) + x

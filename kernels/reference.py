@@ -11,10 +11,10 @@ import math
 import torch
 from torch import Tensor
 
-from chatdit.kernels.attention_output import AttentionOutput
-from chatdit.kernels.block_axis import BlockAxis, block_offsets, body_tokens, for_head
-from chatdit.kernels.block_plan import BlockPlan, CoarseStream
-from chatdit.kernels.block_rows import BlockRows, head_rows
+from chatdit.kernels.plan.block_axis import BlockAxis, block_offsets, body_tokens, for_head
+from chatdit.kernels.plan.block_plan import BlockPlan, CoarseStream
+from chatdit.kernels.plan.block_rows import BlockRows, head_rows
+from chatdit.kernels.plan.output import AttentionOutput
 
 
 def dense_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:

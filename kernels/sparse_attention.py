@@ -13,14 +13,15 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
-from chatdit.kernels.attention_output import AttentionOutput
-from chatdit.kernels.block_plan import BlockPlan
+from chatdit.kernels.autocast import own_precision
+from chatdit.kernels.blocks.launch import excludes_beside_partial, triton_attention
 from chatdit.kernels.call_checks import check_call
 from chatdit.kernels.errors import KernelError
 from chatdit.kernels.gather import gather_attention
-from chatdit.kernels.pooling import with_values
+from chatdit.kernels.plan.block_plan import BlockPlan
+from chatdit.kernels.plan.output import AttentionOutput
+from chatdit.kernels.plan.pooling import with_values
 from chatdit.kernels.reference import sparse_reference
-from chatdit.kernels.triton_launch import triton_attention
 
 SparseImplementation = Literal["auto", "reference", "gather", "triton"]
 
@@ -91,17 +92,18 @@ def sparse_attention(
         KernelError: an argument does not fit; nothing has been computed.
     """
     check_call(q, k, v, plan, scale)
-    chosen = _choose(impl, q.device.type)
+    able = q.dtype != torch.float64 and not return_block_mass and not excludes_beside_partial(plan)
+    chosen = _choose(impl, q.device.type, able=able)
     if chosen == "triton" and return_block_mass:
         raise KernelError("return_block_mass is True; impl 'triton' does not measure it, use 'gather'")
     scale = 1.0 / math.sqrt(q.shape[3]) if scale is None else scale
-    coarse = with_values(plan, v)
-    if chosen == "reference":
-        found = sparse_reference(q, k, v, plan, coarse, scale)
-    elif chosen == "triton":
-        found = triton_attention(q, k, v, plan, coarse, scale)
-    else:
-        found = gather_attention(q, k, v, plan, coarse, scale, mass=return_block_mass)
+    with own_precision(q.device.type):
+        if chosen == "triton":
+            found = triton_attention(q, k, v, plan, scale)
+        elif chosen == "reference":
+            found = sparse_reference(q, k, v, plan, with_values(plan, v), scale)
+        else:
+            found = gather_attention(q, k, v, plan, with_values(plan, v), scale, mass=return_block_mass)
     if not (return_lse or return_block_mass):
         return found.out
     assert found.lse is not None
@@ -111,15 +113,17 @@ def sparse_attention(
     return AttentionOutput(found.out, lse, mass)
 
 
-def _choose(impl: SparseImplementation, device: str) -> Literal["reference", "gather", "triton"]:
+def _choose(impl: SparseImplementation, device: str, *, able: bool) -> Literal["reference", "gather", "triton"]:
     if impl == "auto":
-        return _automatic(device)
+        return _automatic(device, able)
     if impl in ("reference", "gather", "triton"):
         return impl
     raise KernelError(f"impl is {impl!r}; it must be 'auto', 'reference', 'gather' or 'triton'")
 
 
 @functools.cache  # so that each choice is logged once
-def _automatic(device: str) -> Literal["gather"]:
-    _log.info("sparse attention on %s: gather", device)
-    return "gather"
+def _automatic(device: str, able: bool) -> Literal["gather", "triton"]:
+    """Triton on a GPU for what it is able to do; gather otherwise."""
+    chosen: Literal["gather", "triton"] = "triton" if device == "cuda" and able else "gather"
+    _log.info("sparse attention on %s: %s", device, chosen)
+    return chosen

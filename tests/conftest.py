@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import importlib.util
 import ipaddress
+import json
 import os
 import random
 import socket
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 USERS_OWN = ("CHATDIT_", "OPENAI_", "LANGSMITH_", "LANGCHAIN_", "XDG_")
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # on a busy machine, two threads that wait for each other take minutes longer
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "LANGSMITH_TRACING": "false", "NO_PROXY": "*"}
 
 sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != ROOT]
@@ -28,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Set the environment before any library reads it, and close the network for good."""
     for name in [n for n in os.environ if n.startswith(USERS_OWN)]:
         del os.environ[name]
-    os.environ.update(OFFLINE)
+    os.environ.update(OFFLINE | ONE_THREAD)
     _close_the_network()
 
 
@@ -120,3 +124,44 @@ def _close_the_network() -> None:
     socket.socket.connect_ex = connect_ex  # type: ignore[method-assign, assignment]
     socket.socket.sendto = sendto  # type: ignore[method-assign, assignment]
     socket.getaddrinfo = getaddrinfo  # type: ignore[assignment]
+
+
+@pytest.fixture(scope="session")
+def pair() -> Callable[..., list[dict[str, Any]]]:
+    """Runs a script twice with these arguments, as two processes of one team; gives the JSON that each prints."""
+    return _pair
+
+
+def _pair(script: Path, *arguments: str) -> list[dict[str, Any]]:
+    shared = {
+        **os.environ,
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(_free_port()),
+        "GLOO_SOCKET_IFNAME": "lo",
+        "OMP_NUM_THREADS": "1",
+    }
+    members = [
+        subprocess.Popen(
+            [sys.executable, "-P", str(script), *arguments],
+            env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        ends = [member.communicate(timeout=240) for member in members]
+    finally:
+        for member in members:
+            member.kill()
+    assert [member.returncode for member in members] == [0, 0], "\n".join(error for _, error in ends)
+    return [json.loads(out) for out, _ in ends]
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port

@@ -21,7 +21,10 @@ from chatdit.tools.tool import PainterDefaults, RunContext, Tool, narrowed
 from chatdit.tools.types import Cost, Problem, Progress, ProgressCallback, ToolError, ToolInput
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from chatdit.tools.dit.model import DiT
+    from chatdit.tools.dit.rows import AttentionSummary
     from chatdit.tools.in_context import Drawing
 
 __all__ = ["Generate", "GenerateInput", "GenerateOutput", "PanelRequest"]
@@ -58,18 +61,22 @@ class Generate(Tool):
             raise ToolError("; ".join(map(str, faults)))
         drawings = _drawings(request, context, dit)
         warnings = list(size_notes(request, dit.defaults))
-        pictures = []
+        pictures: list[Image.Image] = []
+        attention: list[AttentionSummary] = []
         for i, drawing in enumerate(drawings):
             warnings += caption_warnings(dit, drawing.row.caption)
             report = _part_of(context.progress, i, len(drawings))
-            pictures += sampled_pictures(dit, drawing, request.sampling, report, preview=context.preview)
+            drawn = sampled_pictures(dit, drawing, request.sampling, report, preview=context.preview)
+            pictures += drawn.pictures
+            attention += [drawn.attention] if drawn.attention is not None else []
+        warnings += [f"attention: {summary}" for summary in attention if summary.stayed_dense]
         images = tuple(context.store.put_image(picture) for picture in pictures)
         sheet = context.store.put_image(contact_sheet(pictures)) if request.contact_sheet else None
         return GenerateOutput(
             images=images,
             seconds=time.perf_counter() - started,
             warnings=tuple(dict.fromkeys(warnings)),
-            report=_report(request, dit, drawings),
+            report=_report(request, dit, drawings) | _attention_report(attention),
             seeds=picture_seeds(request),
             contact_sheet=sheet,
         )
@@ -98,6 +105,11 @@ def _part_of(progress: ProgressCallback, index: int, count: int) -> ProgressCall
         progress(Progress(stage, index * one.total + one.step, count * one.total, one.preview))
 
     return report
+
+
+def _attention_report(summaries: Sequence[AttentionSummary]) -> dict[str, float | int | str]:
+    """Each thing that became of the policy, once; nothing where none was asked for."""
+    return {"attention": "; ".join(dict.fromkeys(map(str, summaries)))} if summaries else {}
 
 
 def _report(request: GenerateInput, dit: DiT, drawings: Sequence[Drawing]) -> dict[str, float | int | str]:

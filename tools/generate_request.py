@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from math import isqrt
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
 from chatdit.tools.panel_sizes import MAX_ASPECT, Asked, Size, cell_size, reference_size, size_of, size_warnings
-from chatdit.tools.panels import CONTEXT_TOKENS, MAX_PANELS
+from chatdit.tools.panels import CONTEXT_TOKENS, MAX_PANELS, MAX_SIDE, MIN_SIDE
 from chatdit.tools.tool import PainterDefaults
 from chatdit.tools.types import Data, ImageRef, Problem, Reference, Sampling, ToolInput, ToolOutput
 
 Context = Literal["separate", "canvas", "sequence"]
 Caption = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
-Side = Annotated[int, Field(ge=16, le=4096)]
+Side = Annotated[int, Field(ge=MIN_SIDE, le=MAX_SIDE)]
 
 # Four times what a set gets by default; attention over more is hours on any one device.
 _MOST_TOKENS = 4 * CONTEXT_TOKENS
@@ -159,8 +160,10 @@ def _token_problems(request: GenerateInput, painter: PainterDefaults) -> list[Pr
     tokens = row_tokens(request, painter)
     if tokens <= _MOST_TOKENS:
         return []
-    expected = f"at most {_MOST_TOKENS} image tokens of {painter.token_size}x{painter.token_size} pixels in one context"
-    return [Problem(path="panels", code="too_large", expected=f"{expected}; ask for smaller pictures", got=str(tokens))]
+    cell = painter.token_size
+    side = isqrt(_MOST_TOKENS) * cell
+    expected = f"at most {_MOST_TOKENS} tokens of {cell}x{cell} pixels together, such as a picture of {side}x{side}"
+    return [Problem(path="panels", code="too_large", expected=expected, got=f"{tokens}; ask for smaller or fewer ones")]
 
 
 def _area_tokens(sizes: Sequence[Size], painter: PainterDefaults) -> int:

@@ -17,11 +17,12 @@ import torch
 from PIL import Image
 
 from chatdit.tools.dit.model import DiT
-from chatdit.tools.dit.rows import Given, Row, SampledRow, SamplingOptions, Segment
+from chatdit.tools.dit.rows import AttentionSummary, Given, Row, SampledRow, SamplingOptions, Segment
 from chatdit.tools.fitting import fit_to
 from chatdit.tools.panel_sizes import Size, reference_size
 from chatdit.tools.panels import Layout, cells, joint_caption, layout_for
 from chatdit.tools.pixels import to_picture, to_tensor
+from chatdit.tools.runtime.named_policy import named_policy
 from chatdit.tools.tool import PainterDefaults
 from chatdit.tools.types import ProgressCallback, Sampling, ToolError
 
@@ -78,13 +79,27 @@ def as_canvas(given: Sequence[GivenPicture], wanted: Sequence[Wanted], seed: int
     return Drawing(Row(caption, _segments(given, places), seed), len(given), layout)
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """The wanted pictures, and what became of the attention policy if one was asked for."""
+
+    pictures: list[Image.Image]
+    attention: AttentionSummary | None
+
+
 def sampled_pictures(
     dit: DiT, drawing: Drawing, sampling: Sampling, progress: ProgressCallback, *, preview: bool
-) -> list[Image.Image]:
+) -> Drawn:
     """The wanted pictures of one drawing. Raises ToolError when the device's memory does not suffice."""
     # a painter made for one picture reads a canvas as inpainting does: known cells noised like the rest
     given: Given = "noised" if drawing.layout is not None and dit.defaults.open_vocabulary else "clean"
-    options = SamplingOptions(steps=sampling.steps, guidance=sampling.guidance, given=given, preview=preview)
+    options = SamplingOptions(
+        steps=sampling.steps,
+        guidance=sampling.guidance,
+        given=given,
+        preview=preview,
+        attention=None if sampling.attention in (None, "dense") else named_policy(sampling.attention, dit.device),
+    )
     try:
         sampled = dit.sample([drawing.row], None, options, progress)
     except torch.OutOfMemoryError as error:
@@ -92,7 +107,7 @@ def sampled_pictures(
             f"{dit.device} has too little memory for {len(drawing.row.segments)} panels in one context: "
             "expected it to fit; ask for smaller or fewer pictures"
         ) from error
-    return drawing.pictures(sampled[0])
+    return Drawn(drawing.pictures(sampled[0]), sampled[0].attention)
 
 
 def caption_warnings(dit: DiT, caption: str) -> list[str]:

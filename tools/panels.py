@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MAX_PANELS = 12
+MIN_SIDE, MAX_SIDE = 16, 4096
+"""Pixels of one side of a picture."""
 # 2 megapixels at FLUX's 16-pixel tokens, the canvas ChatDiT gives to any set. Counted in tokens
 # it holds for a painter with other tokens too.
 CONTEXT_TOKENS = 8192

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+AttentionName = Literal["dense", "llsa", "clear", "draft", "svg2", "adaspa", "nabla", "vsa", "efficient-vdit", "tesa"]
+"""How attention is computed: densely, or by a sparse policy of that name."""
 Role = Literal["subject", "style", "layout", "edit_target", "mask", "panel", "other"]
 
 
@@ -78,6 +80,8 @@ class Sampling(Data):
     seed: int = Field(default=0, ge=0, lt=2**63)
     steps: int | None = Field(default=None, ge=1, le=100)
     guidance: float | None = Field(default=None, ge=0, le=30)
+    attention: AttentionName | None = None
+    """The policy to compute attention with; one that does not pay for the picture's size stays dense and says so."""
 
 
 class Problem(Data):
@@ -89,6 +93,12 @@ class Problem(Data):
     """A stable snake_case word: `unknown_tool`, `cycle`, `bad_reference`, ..."""
     expected: str
     got: str
+
+    @field_validator("expected")
+    @classmethod
+    def _after_expected(cls, words: str) -> str:
+        """pydantic's own messages, made to stand after the word "expected"."""
+        return "this field" if words == "Field required" else words.removeprefix("Input should be ")
 
     def __str__(self) -> str:
         return f"{self.path}: expected {self.expected}, got {self.got} [{self.code}]"

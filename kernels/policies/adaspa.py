@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from chatdit.kernels.block_axis import take_body
-from chatdit.kernels.block_plan import BlockPlan
-from chatdit.kernels.block_rows import BlockRows
-from chatdit.kernels.policies.block_choice import check_fraction
+from chatdit.kernels.errors import KernelError
+from chatdit.kernels.plan.block_axis import segment_tokens, take_body
+from chatdit.kernels.plan.block_plan import BlockPlan
+from chatdit.kernels.plan.block_rows import BlockRows
+from chatdit.kernels.plan.pooling import pool_levels
+from chatdit.kernels.policies.block_choice import check_fraction, searches_on_triton
 from chatdit.kernels.policies.geometry import Geometry, Place, all_dense, check_fit
-from chatdit.kernels.pooling import pool_levels
 
 QUERIES_AT_ONCE = 512
 
@@ -42,11 +43,20 @@ class AdaSpa:
         check_fraction("recall", self.recall)
 
     def __call__(self, q: Tensor, k: Tensor, geometry: Geometry, step: Place, layer: Place) -> BlockPlan:
-        """Plan with fixed rows, and counts for each head; nothing is read back from the device."""
+        """Plan with fixed rows, and counts for each head; nothing is read back from the device.
+
+        Raises:
+            KernelError: q or k does not fit the geometry, or the layer was searched at another size.
+        """
         check_fit(q, k, geometry)
         if step.index < min(self.search_steps):
             return all_dense(q, geometry)
         known = self.remembered.get(layer.index)
+        if known is not None and known[1].shape != (q.shape[0], q.shape[1], geometry.body):
+            raise KernelError(
+                f"q has batch, heads and picture tokens {(q.shape[0], q.shape[1], geometry.body)}, the search of layer "
+                f"{layer.index} had {tuple(known[1].shape)}; make a policy for each sampling run"
+            )
         if known is None or step.index in self.search_steps:
             mass, lse = block_mass(q, k, geometry, self.block, known[1] if known is not None else None)
             known = adaptive_rows(mass, self.sparsity, self.recall), lse
@@ -61,13 +71,14 @@ def block_mass(
     """Share of each body block of keys in each body block of queries (B, H, n, n) fp32, and LSEs (B, H, N).
 
     Mean over the block's queries of dense attention's weights; of `lse` from an earlier search, approximately.
-    A few queries at a time: the weights of all pairs are never in memory.
+    The weights of all pairs are never in memory. On a GPU, Triton kernels do it.
     """
+    if searches_on_triton(q) and block & (block - 1) == 0:
+        return fused_mass(q, k, geometry, block, lse)
     queries = take_body(q.detach(), geometry.axis(block)).float() / math.sqrt(q.shape[3])
     keys = k.detach().float()
-    padding: Tensor | None = None
-    if geometry.key_lengths is not None:
-        padding = torch.arange(geometry.length, device=k.device) >= geometry.key_lengths[:, None]
+    padding = _padding(geometry, k)
+    if padding is not None:
         keys = keys.masked_fill(padding[:, None, :, None], 0.0)
     masses, sums = [], []
     step = max(block, QUERIES_AT_ONCE // block * block)
@@ -82,6 +93,20 @@ def block_mass(
         masses.append(_block_sums(columns, block).mT)
         sums.append(own)
     return torch.cat(masses, dim=2), torch.cat(sums, dim=2)
+
+
+def fused_mass(q: Tensor, k: Tensor, geometry: Geometry, block: int, lse: Tensor | None) -> tuple[Tensor, Tensor]:
+    """What `block_mass` gives, by Triton kernels; for fp32, fp16 and bf16, and blocks of a power of two from 16."""
+    from chatdit.kernels.search.block_mass import block_shares
+
+    axis, padding = geometry.axis(block), _padding(geometry, k)
+    text = segment_tokens(geometry.text, k.device)
+    keys, scale = k.detach(), 1 / math.sqrt(q.shape[3])
+    if len(text):  # behind the body, so that blocks are of the body alone
+        keys = torch.cat([take_body(keys, axis), keys[:, :, text]], dim=2)
+        if padding is not None:
+            padding = torch.cat([take_body(padding[:, None, :, None], axis)[:, 0, :, 0], padding[:, text]], dim=1)
+    return block_shares(take_body(q.detach(), axis), keys, block, geometry.body, scale, padding, lse)
 
 
 def adaptive_rows(mass: Tensor, sparsity: float, recall: float) -> BlockRows:
@@ -100,6 +125,13 @@ def adaptive_rows(mass: Tensor, sparsity: float, recall: float) -> BlockRows:
     counts = torch.full_like(rank, keep[1])
     counts = counts.masked_fill(rank < sure, keep[0]).masked_fill(rank >= heads - sure, keep[2])
     return BlockRows(best.indices.int(), counts[..., None].expand(*mass.shape[:3]))
+
+
+def _padding(geometry: Geometry, k: Tensor) -> Tensor | None:
+    """(B, L): keys that are none."""
+    if geometry.key_lengths is None:
+        return None
+    return torch.arange(geometry.length, device=k.device) >= geometry.key_lengths[:, None]
 
 
 def _block_sums(x: Tensor, block: int) -> Tensor:

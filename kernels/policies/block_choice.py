@@ -10,10 +10,11 @@ import math
 import torch
 from torch import Tensor
 
-from chatdit.kernels.block_axis import BlockAxis
-from chatdit.kernels.block_rows import BlockRows
+from chatdit.kernels.call_checks import HEAD_DIMS
 from chatdit.kernels.errors import KernelError
-from chatdit.kernels.pooling import ordered_body, pool_levels, valid_body
+from chatdit.kernels.plan.block_axis import BlockAxis
+from chatdit.kernels.plan.block_rows import BlockRows
+from chatdit.kernels.plan.pooling import ordered_body, pool_levels, valid_body
 
 
 def block_means(x: Tensor, axis: BlockAxis, key_lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -68,6 +69,11 @@ def top_p_mask(shares: Tensor, p: float, *, at_least: int = 1) -> Tensor:
 def with_best(mask: Tensor, scores: Tensor) -> Tensor:
     """The map with each row's best entry added, so that no row is empty."""
     return mask.scatter(-1, scores.argmax(dim=-1, keepdim=True), True)
+
+
+def searches_on_triton(x: Tensor) -> bool:
+    """Whether the Triton kernels of `kernels/search/` take x (B, H, L, D): on a GPU, and neither fp64 nor odd wide."""
+    return x.is_cuda and x.dtype != torch.float64 and x.shape[3] in HEAD_DIMS
 
 
 def check_fraction(name: str, value: float) -> None:

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chatdit.kernels.block_axis import BlockAxis
-from chatdit.kernels.block_plan import BlockPlan, CoarseStream
-from chatdit.kernels.block_rows import rows_from_mask
 from chatdit.kernels.errors import KernelError
 from chatdit.kernels.morton import tile_of_token
+from chatdit.kernels.plan.block_axis import BlockAxis
+from chatdit.kernels.plan.block_plan import BlockPlan, CoarseStream
+from chatdit.kernels.plan.block_rows import rows_from_mask
+from chatdit.kernels.plan.pooling import ordered_body, pool_levels, valid_body
+from chatdit.kernels.plan.predicates import Disc
 from chatdit.kernels.policies.geometry import Geometry, Place, check_fit, tiled_axis
-from chatdit.kernels.pooling import ordered_body, pool_levels, valid_body
-from chatdit.kernels.predicates import Disc
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chatdit.kernels.block_plan import BlockPlan
-from chatdit.kernels.block_rows import rows_from_mask
+from chatdit.kernels.plan.block_plan import BlockPlan
+from chatdit.kernels.plan.block_rows import rows_from_mask
 from chatdit.kernels.policies.block_choice import check_fraction, draft_scores, with_best
 from chatdit.kernels.policies.geometry import Geometry, Place, all_dense, check_fit, tiled_axis
 

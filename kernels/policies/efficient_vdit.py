@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chatdit.kernels.block_plan import BlockPlan
-from chatdit.kernels.block_rows import rows_from_mask
 from chatdit.kernels.errors import KernelError
+from chatdit.kernels.plan.block_plan import BlockPlan
+from chatdit.kernels.plan.block_rows import rows_from_mask
 from chatdit.kernels.policies.geometry import Geometry, Place, check_fit
 
 

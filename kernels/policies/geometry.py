@@ -11,10 +11,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from chatdit.kernels.block_axis import MAX_BLOCK, MIN_BLOCK, BlockAxis, Segment
-from chatdit.kernels.block_plan import BlockPlan, HeadKind
 from chatdit.kernels.errors import KernelError
 from chatdit.kernels.morton import tile_of_token
+from chatdit.kernels.plan.block_axis import MAX_BLOCK, MIN_BLOCK, BlockAxis, Segment
+from chatdit.kernels.plan.block_plan import BlockPlan, HeadKind
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from chatdit.kernels.block_plan import BlockPlan
-from chatdit.kernels.hierarchy import Hierarchy, llsa_plan
+from chatdit.kernels.llsa.hierarchy import Hierarchy, llsa_plan
 from chatdit.kernels.morton import morton_order
+from chatdit.kernels.plan.block_plan import BlockPlan
 from chatdit.kernels.policies.geometry import Geometry, Place, check_fit
 
 

@@ -13,9 +13,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from chatdit.kernels.block_plan import BlockPlan, HeadKind
-from chatdit.kernels.block_rows import rows_from_mask
 from chatdit.kernels.errors import KernelError
+from chatdit.kernels.plan.block_plan import BlockPlan, HeadKind
+from chatdit.kernels.plan.block_rows import rows_from_mask
 from chatdit.kernels.policies.geometry import Geometry, Place, all_dense, check_fit
 
 Mode = Literal["full", "skip", "diagonal", "multi_diagonal", "stripe"]

@@ -6,19 +6,20 @@ Layout legend: B batch, H heads, N body tokens, C clusters, D head dim.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from chatdit.kernels.block_axis import BlockAxis, take_body
-from chatdit.kernels.block_plan import BlockPlan
-from chatdit.kernels.block_rows import BlockRows
 from chatdit.kernels.errors import KernelError
-from chatdit.kernels.policies.block_choice import check_fraction
+from chatdit.kernels.plan.block_axis import BlockAxis, take_body
+from chatdit.kernels.plan.block_plan import BlockPlan
+from chatdit.kernels.plan.block_rows import BlockRows
+from chatdit.kernels.plan.pooling import valid_body
+from chatdit.kernels.policies.block_choice import check_fraction, searches_on_triton
 from chatdit.kernels.policies.geometry import Geometry, Place, all_dense, check_fit
-from chatdit.kernels.pooling import valid_body
 
 
 class Clusters(NamedTuple):
@@ -79,18 +80,28 @@ def k_means(
 
     It starts from `start` (B, H, C, D) or from tokens at even distances. Sums are matrix products, so that the
     result is the same on every run. A cluster that loses its last token keeps its centroid. Tokens outside
-    `valid` (B, 1, N) move no centroid and do not count in the sizes.
+    `valid` (B, 1, N) move no centroid and do not count in the sizes. On a GPU, Triton kernels do it.
     """
-    x = x.detach().float()
+    return lloyd(x.detach(), clusters, iterations, start, valid, triton=searches_on_triton(x))
+
+
+def lloyd(
+    x: Tensor, clusters: int, iterations: int, start: Tensor | None, valid: Tensor | None, *, triton: bool
+) -> Clusters:
+    """What `k_means` gives, by Triton kernels or by plain matrix products."""
     count = min(clusters, x.shape[2])
     even = torch.arange(count, device=x.device) * x.shape[2] // count
-    centroids = x[:, :, even] if start is None else start
+    centroids = x[:, :, even].float() if start is None else start
     counted = torch.ones(1, 1, x.shape[2], device=x.device) if valid is None else valid.float()
-    labels, sizes = _assign(x, centroids, counted)
+    nearest, summed = _triton_halves() if triton else (_nearest, _sums)
+    x = x if triton else x.float()
+    labels = nearest(x, centroids)
+    sizes = _sizes(labels, count, counted)
     for _ in range(iterations):
-        weights = _members(labels, count) * counted[..., None]
-        centroids = torch.where(sizes[..., None] > 0, weights.mT @ x / sizes.clamp(min=1)[..., None], centroids)
-        labels, sizes = _assign(x, centroids, counted)
+        means = summed(x, labels, counted, count) / sizes.clamp(min=1)[..., None]
+        centroids = torch.where(sizes[..., None] > 0, means, centroids)
+        labels = nearest(x, centroids)
+        sizes = _sizes(labels, count, counted)
     return Clusters(centroids, labels, sizes)
 
 
@@ -106,15 +117,25 @@ def top_p_rows(shares: Tensor, p: float, at_least: int) -> BlockRows:
     return BlockRows(order.int(), counts)
 
 
-def _assign(x: Tensor, centroids: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:
-    distance = centroids.square().sum(-1)[..., None, :] - 2 * x @ centroids.mT
-    labels = distance.argmin(dim=-1)
-    sizes = torch.zeros(centroids.shape[:3], device=x.device)
-    return labels, sizes.scatter_add_(2, labels, counted.expand(labels.shape))
+def _triton_halves() -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+    from chatdit.kernels.search.clusters import cluster_sums, nearest_centroids
+
+    return nearest_centroids, cluster_sums
 
 
-def _members(labels: Tensor, clusters: int) -> Tensor:
-    return (labels[..., None] == torch.arange(clusters, device=labels.device)).float()
+def _nearest(x: Tensor, centroids: Tensor) -> Tensor:
+    return (centroids.square().sum(-1)[..., None, :] - 2 * x @ centroids.mT).argmin(dim=-1)
+
+
+def _sums(x: Tensor, labels: Tensor, counted: Tensor, count: int) -> Tensor:
+    members = (labels[..., None] == torch.arange(count, device=labels.device)).float() * counted[..., None]
+    return members.mT @ x
+
+
+def _sizes(labels: Tensor, count: int, counted: Tensor) -> Tensor:
+    """(B, H, C); sums of ones, which no order changes."""
+    sizes = torch.zeros(*labels.shape[:2], count, device=labels.device)
+    return sizes.scatter_add_(2, labels, counted.expand(labels.shape))
 
 
 def _body(x: Tensor, geometry: Geometry) -> Tensor:

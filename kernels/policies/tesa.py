@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chatdit.kernels.block_plan import BlockPlan
-from chatdit.kernels.block_rows import BlockRows
 from chatdit.kernels.errors import KernelError
+from chatdit.kernels.plan.block_plan import BlockPlan
+from chatdit.kernels.plan.block_rows import BlockRows
 from chatdit.kernels.policies.geometry import Geometry, Place, check_fit
 
 

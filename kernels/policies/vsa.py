@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from chatdit.kernels.block_plan import BlockPlan
+from chatdit.kernels.plan.block_plan import BlockPlan
 from chatdit.kernels.policies.block_choice import draft_scores, top_k_rows
 from chatdit.kernels.policies.geometry import Geometry, Place, check_fit, tiled_axis
 

@@ -75,6 +75,16 @@ def hangs(handler: Handler) -> None:
     handler.close_connection = True
 
 
+def drips(handler: Handler) -> None:
+    """Sends a blank now and then and never ends."""
+    handler.send_response(200)
+    handler.send_header("Content-Type", "application/json")
+    handler.end_headers()
+    while not handler.script.released.wait(0.05):
+        handler.wfile.write(b" ")
+    handler.close_connection = True
+
+
 def drops(handler: Handler) -> None:
     """Closes the connection in the middle of the body."""
     handler.send_response(200)

@@ -21,7 +21,8 @@ from chatdit.agents.brain import (
 from chatdit.agents.instruction import Instruction, InstructionInput
 from chatdit.agents.offline_brain import OfflineBrain
 from chatdit.tools.pocket.captions import caption
-from chatdit.tools.pocket.scene import Scene, Thing, random_scene, random_set
+from chatdit.tools.pocket.grid_world import random_scene, random_set
+from chatdit.tools.pocket.scene import Scene, Thing
 from chatdit.tools.pocket.vocabulary import BACKGROUNDS, DRAWABLE, SUBJECTS, find_background
 from chatdit.tools.types import ImageRef
 
@@ -228,7 +229,63 @@ CASES = [
          ["a fox in the city", "a fox in a cave"], same=True),
     Case(["a cat on the beach", "make it red, then put it in space"],
          ["a red cat on the beach", "a red cat in space"], same=True),
+    # counting on
+    Case(["two foxes in the snow", "two more foxes"], ["four foxes in the snow"]),
+    Case(["a cat on the beach", "one more cat"], ["two cats on the beach"]),
+    Case(["a cat on the beach", "more cats"], ["two cats on the beach"]),
+    Case(["a cat on the beach", "another cat"], ["two cats on the beach"]),
+    Case(["a cat on the beach", "draw another cat in space"], ["a cat in space"]),
+    Case(["a cat on the beach", "a new cat"], ["a cat on a meadow"], notice=ON_MEADOW),
+    Case(["a cat on the beach", "make it four"], ["four cats on the beach"]),
+    Case(["a cat on the beach", "two of them, please"], ["two cats on the beach"]),
+    Case("a small and a large cat in the snow", ["a small cat left of a cat in the snow"], notice="stands alone"),
+    # corrections, and going on
+    Case(["a cat on the beach", "a dog instead"], ["a dog on the beach"]),
+    Case(["a cat on the beach", "no, a dog"], ["a dog on the beach"]),
+    Case(["a cat on the beach", "I meant a dog"], ["a dog on the beach"]),
+    Case(["a cat on the beach", "not a cat, a dog"], ["a dog on the beach"]),
+    Case(["a cat on the beach", "and a mouse"], ["a cat left of a mouse on the beach"]),
+    Case(["a fox and a rocket in space", "instead of the fox draw an owl"], ["an owl left of a rocket in space"]),
+    Case(["a fox and a rocket in space", "remove everything except the fox"], ["a fox in space"]),
+    Case(["a fox and a rocket in space", "keep only the rocket"], ["a rocket in space"]),
+    Case(["a fox and a rocket in space", "the rocket flies away"], ["a fox in space"]),
+    Case(["a red cat in space", "remove the colour"], ["a cat in space"]),
+    Case(["a cat in space, sketch style", "in colour"], ["a cat in space"]),
+    Case(["a fox and a rocket in space", "no, only the rocket"], ["a rocket in space"]),
+    Case("a lion in a cave, and a second one with two lions", ["a lion in a cave", "two lions in a cave"], same=True),
+    # changing places
+    Case(["a fox and a rocket in space", "switch places"], ["a fox right of a rocket in space"]),
+    Case(["a fox and a rocket in space", "put the fox on the other side"], ["a fox right of a rocket in space"]),
+    Case(["a fox and a rocket in space", "make everything blue"], ["a blue fox left of a blue rocket in space"]),
+    # things told by their looks
+    Case("a red rose and a yellow one in the garden", ["a red rose left of a yellow rose in the garden"]),
+    Case(["a red fox and a blue fox in space", "make the red one smaller"],
+         ["a small red fox left of a blue fox in space"]),
+    Case(["a red fox and a blue fox in space", "remove the blue one"], ["a red fox in space"]),
+    Case(["a red fox and a blue fox in space", "remove the blue fox"], ["a red fox in space"]),
+    Case(["a red fox and a blue fox in space", "make the blue fox green"], ["a red fox left of a green fox in space"]),
+    # several pictures drawn before, and lists that are not spelled out
+    Case(["a cat on the beach, then a dog in a cave", "make both sketches"],
+         ["a cat on the beach, sketch style", "a dog in a cave, sketch style"]),
+    Case(["a cat on the beach, then a dog in a cave", "the same two pictures at night"],
+         ["a cat at night", "a dog at night"]),
+    Case(["a cat on the beach, then a dog in a cave", "remove the dog from the second picture and add a fox"],
+         ["a fox in a cave"]),
+    Case(["a cat on the beach", "show it in the forest and in a cave"], ["a cat in the forest", "a cat in a cave"],
+         same=True, notice="2 pictures"),
+    Case("a fox in 3 different places", ["a fox on the beach", "a fox on the moon", "a fox in the forest"], same=True,
+         notice="I took beach, moon, forest"),
+    Case("a cat in space in two styles", ["a cat in space", "a cat in space, sketch style"], same=True,
+         notice="I took plain, sketch"),
+    # what a painter of things cannot show is left out, and said
+    Case("a fox sleeps in the forest", ["a fox in the forest"], notice="'sleeps'"),
+    Case("a rabbit in the garden, then it meets a fox",
+         ["a rabbit in the garden", "a rabbit left of a fox in the garden"], same=True, notice="'meets'"),
+    Case("a boat on the ocean", ["a ship at the lake"]),
+    Case("an octopus under water with a crown on its head", ["an octopus below a crown under water"]),
     # answers to questions
+    Case(["five dogs in a cave", "three"], ["three dogs in a cave"]),
+    Case(["draw a griffin on the beach", "no, a lion"], ["a lion on the beach"]),
     Case(["draw a griffin on the beach", "a lion"], ["a lion on the beach"]),
     Case(["draw something on the beach", "a small red cat"], ["a small red cat on the beach"]),
     Case(["draw a rokcet in the snow", "yes"], ["a rocket in the snow"]),
@@ -295,7 +352,31 @@ ASKED = [
     (["a cat on the beach", "on the beach"], "change nothing"),
     (["a cat", "change the background"], "Which background"),
     (["a cat", "replace the cat"], "take the place"),
+    (["a bird in a cave"], "Did you mean owl, parrot or duck?"),
+    (["three flowers in a cave"], "Did you mean rose, tulip or sunflower?"),
+    (["a giraff and a zebre in the dessert"], "Did you mean giraffe? I do not know 'zebre'. Did you mean zebra?"),
+    (["a man on a horse"], "no people, so no man"),
+    (["two people in a cave"], "no people"),
+    (["a jkl and a qwz in a cave"], "I do not know 'jkl', 'qwz'. Can you say it with other words"),
+    (["five cats in a cave"], "not 5 cats"),
+    (["a cat on the beach", "add two foxes"], "I cannot draw a cat and 2 foxes: a group stands alone"),
+    (["a red fox and a blue fox in space", "make the green one bigger"], "the red fox or the blue fox"),
+    (["make the red one bigger"], "I do not know which one you mean"),
+    (["a fox and a rocket in space", "remove both"], "Nothing would be left"),
 ]
+
+
+def test_what_is_not_near_is_not_offered() -> None:
+    asked = " ".join(talk("a wug, a help and a friend").questions)
+
+    assert "Did you mean" not in asked and "'friend'" in asked
+
+
+def test_both_pictures_are_targets_of_what_is_said_of_both() -> None:
+    instruction = talk("a cat on the beach, then a dog in a cave", "make them blue")
+
+    assert [given.picture for given in instruction.inputs] == [1, 2]
+    assert [output.references for output in instruction.outputs] == [("input_1",), ("input_2",)]
 
 
 @pytest.mark.parametrize(
@@ -346,6 +427,7 @@ def test_another_try_shows_the_old_picture_to_nobody() -> None:
         ("a cat in the style of image 1 in the city", 1, "a cat in the city", ["style"]),
         ("a cat in the city with the layout of image 2 and the style of image 1", 2, "a cat in the city",
          ["style", "layout"]),
+        ("use this as the style for a cat in a cave", 1, "a cat in a cave", ["style"]),
         ("an otter in the garden", 1, "an otter in the garden", ["subject"]),
     ],
 )  # fmt: skip

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -214,10 +214,11 @@ def test_a_broken_endpoint_falls_back_visibly(behaviour: Any, error: type[Except
     assert isinstance(brain.failure, error) and KEY not in instruction.notices[0]
 
 
-def test_a_hanging_endpoint_is_given_up_after_the_timeout() -> None:
-    with server.serving(server.hangs) as endpoint:
+@pytest.mark.parametrize("waits", [server.hangs, server.drips])
+def test_a_hanging_endpoint_is_given_up_after_the_timeout(waits: Callable[..., None]) -> None:
+    with server.serving(waits) as endpoint:
         started = time.perf_counter()
-        instruction = brain_for(endpoint.base_url, timeout=0.2).parse(Request("a cat on the beach"))
+        instruction = brain_for(endpoint.base_url, timeout=0.2, retries=9).parse(Request("a cat on the beach"))
         seconds = time.perf_counter() - started
 
     assert "no answer within 0.2 s" in instruction.notices[0]

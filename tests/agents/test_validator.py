@@ -86,6 +86,11 @@ def shown(source: Any) -> dict[str, Any]:
     return {"references": [{"image": source}]}
 
 
+def test_what_pydantic_says_stands_after_the_word_expected() -> None:
+    problem = Problem(path="width", code="bad_args", expected="Input should be greater than 16", got="8")
+    assert str(problem) == "width: expected greater than 16, got 8 [bad_args]"
+
+
 def test_sound_plan_has_no_problems() -> None:
     checked = plan(
         draw("draw_1", "a cat", "a dog", context="sequence"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,27 +16,45 @@ from PIL import Image
 
 from chatdit import __version__, cli
 from chatdit.session import Session
+from chatdit.tools.generate import Generate
 
 FROZEN = {
     "": ["--continue", "--help", "--model", "--out", "--planner", "--version", "--yes", "-c", "-h", "-y"],
     "bench": ["--help", "-h"],
+    "bench attention": ["--device", "--help", "--json", "--only", "--peer-llsa", "--record", "-h"],
+    "bench attention-steps": ["--help", "--json", "--policies", "--record", "--sides", "--tiny", "-h"],
+    "bench autoencoder": [
+        *("--cases", "--help", "--json", "--model", "--record", "--repeats", "--seed", "--world", "-h"),
+    ],
+    "bench crossover": ["--device", "--help", "--json", "--largest", "--record", "--repeats", "--threads", "-h"],
+    "bench fidelity": ["--help", "--json", "--record", "--seeds", "--side", "--steps", "-h"],
+    "bench gather": ["--help", "--json", "--record", "--repeats", "--threads", "-h"],
+    "bench llsa-training": [
+        *("--device", "--help", "--json", "--out", "--record", "--seeds", "--side", "--steps", "-h"),
+    ],
     "bench pocket": ["--cases", "--guidance", "--help", "--json", "--model", "--record", "--seed", "--steps", "-h"],
+    "bench pocket-speed": [
+        *("--device", "--guidance", "--help", "--json", "--model", "--record", "--repeats", "--steps", "-h"),
+    ],
+    "bench shared-steps": ["--help", "--json", "--policies", "--record", "--sides", "--tiny", "-h"],
     "bench sheet": ["--help", "--model", "--seed", "-h"],
     "bench startup": ["--help", "--json", "--record", "--repeats", "-h"],
+    "bench world": ["--batch", "--device", "--help", "--json", "--record", "--repeats", "-h"],
+    "bench world-sheet": ["--help", "--seed", "--world", "-h"],
     "doctor": ["--help", "--json", "--model", "--planner", "-h"],
     "export": ["--format", "--help", "--json", "--out", "-h"],
     "inspect": ["--help", "--json", "-h"],
     "plan": ["--help", "--image", "--json", "--model", "--planner", "--seed", "--size", "-h", "-i"],
     "replay": ["--help", "--json", "--model", "--out", "-h"],
     "resume": ["--help", "--json", "--out", "--yes", "-h", "-y"],
-    "run": ["--help", "--image", "--json", "--model", "--out", "--planner", "--seed", "--size", "--yes", "-h", "-i",
-            "-y"],
+    "run": ["--attention", "--help", "--image", "--json", "--model", "--out", "--planner", "--seed", "--size", "--yes",
+            "-h", "-i", "-y"],
     "sessions": ["--help", "--json", "-h"],
     "tools": ["--help", "--json", "-h"],
     "train": ["--help", "-h"],
     "train pocket": [
-        *("--device", "--fresh", "--help", "--minutes", "--out"),
-        *("--resume", "--seed", "--sitting", "--stage", "-h"),
+        *("--check", "--device", "--fresh", "--help", "--minutes", "--out"),
+        *("--resume", "--seed", "--sitting", "--stage", "--start", "--world", "-h"),
     ],
 }  # fmt: skip
 TWO_STEPS = "a cat on the beach, then a dog on the moon"
@@ -119,6 +138,21 @@ def test_run_prints_its_json_shape_and_writes_the_pictures(chatdit: CommandLine,
     assert [info.id for info in Session.list()] == [data["session"]]
 
 
+def test_run_says_when_sparse_attention_stays_dense(chatdit: CommandLine) -> None:
+    said = chatdit("run", "a cat on the beach", "--attention", "llsa", "--json", "--seed", "5")
+    data = json.loads(said.out)
+    (warning,) = [warning for warning in data["warnings"] if "attention" in warning]
+    assert said.code == 0 and warning.startswith("attention: llsa stayed dense: ") and warning in said.err
+    dense = json.loads(chatdit("run", "a cat on the beach", "--json", "--seed", "5").out)
+    assert not [warning for warning in dense["warnings"] if "attention" in warning]
+    paths = [data["images"][0]["path"], dense["images"][0]["path"]]
+    first, second = (Image.open(path).tobytes() for path in paths)
+    assert first == second
+    assert json.loads(chatdit("inspect", paths[0], "--json").out)["args"]["sampling"]["attention"] == "llsa"
+    assert "attention: llsa stayed dense" in chatdit("inspect", paths[0]).out
+    assert chatdit("replay", paths[0]).code == 0
+
+
 def test_run_prints_result_lines_without_json(chatdit: CommandLine) -> None:
     said = chatdit("run", "a", "cat", "on", "the", "beach", "--seed", "5")
     assert said.code == 0
@@ -180,6 +214,59 @@ def test_plan_says_what_it_would_ask(chatdit: CommandLine) -> None:
     assert "florble" in data["questions"][0]
 
 
+def test_plan_says_on_stderr_what_it_assumed(chatdit: CommandLine) -> None:
+    said = chatdit("plan", "a happy \x1b[31mcat\x1b[0m", "--json")
+
+    assert json.loads(said.out)["instruction"]["outputs"][0]["subjects"] == ["cat"]
+    assert "You named no place" in said.err and "'happy'" in said.err and "control characters" in said.err
+
+
+def test_a_fall_back_of_the_planner_shows_in_a_plan(chatdit: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("PLANNER", "openai"), ("LLM__BASE_URL", "http://127.0.0.1:9/v1"), ("LLM__MODEL", "m")):
+        monkeypatch.setenv(f"CHATDIT_{name}", value)
+
+    said = chatdit("plan", "a cat on the beach", "--json")
+
+    assert said.code == 0 and "the offline parser read this" in said.err
+
+
+def test_a_size_that_nothing_can_draw_is_refused_at_once(chatdit: CommandLine) -> None:
+    said = chatdit("run", "a cat", "--size", "9000x9000")
+
+    assert said.code == 2 and said.err.startswith("error: size = '9000x9000'")
+
+
+def test_what_breaks_off_is_finished_where_it_began(chatdit: CommandLine, tmp_path: Path) -> None:
+    draw, calls = Generate.run, []
+
+    def interrupted(self: Generate, *arguments: object) -> object:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return draw(self, *arguments)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Generate, "run", interrupted)
+        said = chatdit("run", TWO_STEPS, "--yes", "--out", "here")
+    assert said.code == 130
+    told = re.search(r"1 of 2 pictures are finished and kept; `chatdit resume (\S+)` draws the rest", said.err)
+    assert told is not None
+
+    again = chatdit("resume", told[1], "--yes", "--json")
+
+    assert again.code == 0
+    assert {Path(image["path"]).parent for image in json.loads(again.out)["images"]} == {tmp_path / "here"}
+
+
+def test_a_wrong_folder_costs_no_drawing(chatdit: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Generate, "run", lambda *_: pytest.fail("it was drawn"))
+        said = chatdit("run", "a cat", "--out", "file")
+
+    assert said.code == 1 and "expected a writable folder" in said.err
+
+
 def test_the_table_planner_is_one_of_three(chatdit: CommandLine) -> None:
     assert chatdit("plan", "a cat", "--planner", "table", "--json").code == 0
     said = chatdit("plan", "a cat", "--planner", "tarot")
@@ -191,6 +278,7 @@ def test_the_table_planner_is_one_of_three(chatdit: CommandLine) -> None:
     [
         (("run", "a cat", "--model", "no-such-model"), 2, "no-such-model"),
         (("run", "a cat", "--size", "big"), 2, "WIDTHxHEIGHT"),
+        (("run", "a cat", "--attention", "magic"), 2, "'dense', 'llsa', 'clear'"),
         (("run", "a cat", "--seed", "-1"), 2, "seed"),
         (("run", "a cat", "--seed", "x"), 2, "--seed"),
         (("run", "a cat", "-i", "nowhere.png"), 1, "nowhere.png"),
@@ -205,6 +293,15 @@ def test_the_table_planner_is_one_of_three(chatdit: CommandLine) -> None:
         (("inspect", "nowhere.png"), 1, "does not exist"),
         (("inspect", "bare.png"), 1, "carries no chatdit recipe"),
         (("replay", "text.png"), 1, "cannot be read as a PNG"),
+        (("bench", "attention-steps", "--policies", "magic"), 2, "expected some of llsa, clear"),
+        (("bench", "attention-steps", "--sides", "100"), 2, "multiples of 16"),
+        (("bench", "fidelity", "--side", "100"), 2, "a multiple of 64"),
+        (("bench", "crossover", "--threads", "two"), 2, "expected 1,2"),
+        (("bench", "gather", "--threads", "0"), 2, "expected 1,2"),
+        (("bench", "autoencoder", "--world", "flat"), 2, "expected grid or free"),
+        (("bench", "shared-steps", "--tiny"), 2, "torchrun --no-python --nproc-per-node 2 chatdit bench shared-steps"),
+        (("bench", "llsa-training", "--device", "abacus"), 2, "expected auto, cpu, cuda"),
+        (("bench", "world", "--device", "cuda:99"), 2, "use that, or cpu"),
         (("train", "pocket", "--stage", "dream"), 2, "expected all, or one of autoencoder"),
         (("train", "pocket", "--stage", "base", "--device", "abacus"), 2, "expected auto, cpu, cuda"),
         (("train", "pocket", "--stage", "base", "--out", "empty", "--device", "cpu"), 1, "run the stage 'autoencoder'"),

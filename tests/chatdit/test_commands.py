@@ -98,6 +98,15 @@ def test_what_cannot_be_done_is_one_line_and_the_conversation_goes_on(
     assert not terminal.repl.leaving
 
 
+def test_a_command_said_without_its_slash_is_carried_out(terminal: Terminal) -> None:
+    terminal.type("a cat on the beach")
+
+    assert "undone: turn 1" in terminal.type("Undo")
+    assert "/history" in terminal.type("help")
+    terminal.type("exit")
+    assert terminal.repl.leaving
+
+
 def test_undo_redo_and_history(terminal: Terminal) -> None:
     terminal.type("a cat on the beach", "a dog on the moon")
     assert "undone: turn 2 (a dog on the moon)" in terminal.type("/undo")

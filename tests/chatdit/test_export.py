@@ -42,6 +42,7 @@ def test_html_is_one_page_with_the_pictures_inside(new_session: MakeSession, tmp
     path = export_session(session, "html", tmp_path / "docs")
     page = Page(path.read_text(encoding="utf-8"))
     assert "script" not in page.tags and NASTY in page.text
+    assert page.text.count("a dog on the moon") == 2  # what was said, and the caption
     pictures = [base64.b64decode(s.removeprefix("data:image/png;base64,")) for s in page.sources]
     assert pictures[:2] == [picture.path.read_bytes() for picture in turn.images]
     assert all(source.startswith("data:image/png;base64,") for source in page.sources)

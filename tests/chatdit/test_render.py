@@ -51,6 +51,10 @@ def test_the_result_line(picture: Picture, expected: str) -> None:
     assert result_line(picture).plain == expected
 
 
+def test_a_person_is_told_what_was_drawn() -> None:
+    assert result_line(_picture(8, 3.2), short=True).plain.endswith("· /x/a.png\n   a cat")
+
+
 def test_the_plan_table_shows_captions_inputs_and_outputs() -> None:
     plan = Plan(
         nodes=(

@@ -62,6 +62,19 @@ def test_after_kill_9_only_what_is_missing_is_drawn(
         session.finish()
 
 
+def test_a_turn_broken_off_before_its_first_picture_ends_in_the_folder_it_was_asked_for(
+    new_session: MakeSession, tmp_path: Path
+) -> None:
+    session = new_session(out=tmp_path / "out")
+    for event in session.stream("a cat on the beach"):
+        if isinstance(event, NodeStarted):
+            session.cancel()
+            break
+    session.close()
+    turn = new_session(resume=session.id).finish()
+    assert [picture.path.parent for picture in turn.images] == [tmp_path / "out"]
+
+
 def test_what_is_resumed_is_what_would_have_been_drawn(
     new_session: MakeSession, killed: tuple[Path, str], tmp_path: Path
 ) -> None:

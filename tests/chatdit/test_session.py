@@ -21,7 +21,8 @@ from chatdit.agents.events import Event, NodeFinished, NodeStarted, Parsed, Plan
 from chatdit.agents.instruction import Instruction
 from chatdit.agents.offline_brain import OfflineBrain
 from chatdit.agents.plan import Plan
-from chatdit.config import ConfigError, change_setting
+from chatdit.config import ConfigError, Settings, change_setting
+from chatdit.painter import LazyPainter
 from chatdit.replay import replay
 from chatdit.session import Session, TurnEnded
 from chatdit.session_errors import SessionBusy, SessionError, StoreError
@@ -29,6 +30,7 @@ from chatdit.store import SessionStore
 from chatdit.tools.artifacts import ArtifactStore
 from chatdit.tools.catalogue import TOOLS
 from chatdit.tools.types import Cancelled, Problem, ToolError
+from chatdit.workshop import Workshop
 
 MakeSession = Callable[..., Session]
 TWO = "a cat on the beach, then a dog on the moon"
@@ -437,6 +439,29 @@ def test_a_damaged_or_newer_store_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "c").write_text("a file where a folder should be")
     with pytest.raises(StoreError, match="cannot write"):
         Session(home=tmp_path / "c")
+
+
+def test_keywords_change_what_a_given_workshop_has(painter: LazyPainter, painter_folder: Path, tmp_path: Path) -> None:
+    workshop = Workshop(Settings(model=str(painter_folder), device="cpu"), painter=painter)
+    with Session(planner="table", home=tmp_path, workshop=workshop) as session:
+        turn = session.send("a cat")
+    assert turn.brain.startswith("table") and turn.painter == painter.name
+    with pytest.raises(ConfigError, match="nowhere"):
+        Session(model=str(tmp_path / "nowhere"), home=tmp_path, workshop=workshop).send("a cat")
+
+
+def test_a_store_of_the_first_layout_is_brought_up_to_date(tmp_path: Path) -> None:
+    store = SessionStore(tmp_path)
+    session = store.create_session()
+    turn = store.begin_turn(session, "a cat", 1, folder=tmp_path / "out")
+    assert turn.folder == tmp_path / "out"
+    with store._db.writing() as db:
+        db.execute("ALTER TABLE turn DROP COLUMN folder")
+        db.execute("PRAGMA user_version = 1")
+    store.close()
+    again = SessionStore(tmp_path)
+    assert again.turn(turn.id).folder is None and again.turn(turn.id).text == "a cat"
+    assert again.begin_turn(session, "a dog", 2, folder=tmp_path / "here").folder == tmp_path / "here"
 
 
 def test_importing_the_package_is_light() -> None:

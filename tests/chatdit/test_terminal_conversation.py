@@ -159,7 +159,7 @@ def _shows_one_finished_picture(terminal: Terminal) -> None:
 
 
 def test_ctrl_c_cancels_the_picture_and_not_the_session(start: Start) -> None:
-    terminal = start(CHATDIT_STEPS="100", CHATDIT_SIZE="512x512")
+    terminal = start(CHATDIT_STEPS="100", CHATDIT_SIZE="1024x1024")
     terminal.type("", "› ")
     terminal.type("a cat on the beach\r", "draw_1 sample", "[2-9]/100")
     terminal.type(CTRL_C, "cancelled; what was finished is kept", "›")
@@ -182,7 +182,7 @@ def test_run_asks_on_a_terminal_and_no_color_shows_no_picture(start: Start) -> N
 
 
 def test_ctrl_c_in_run_is_130(start: Start) -> None:
-    terminal = start("run", "a cat on the beach", CHATDIT_STEPS="100", CHATDIT_SIZE="512x512")
+    terminal = start("run", "a cat on the beach", CHATDIT_STEPS="100", CHATDIT_SIZE="1024x1024")
     terminal.type("", "draw_1 sample", "[2-9]/100")
     terminal.type(CTRL_C)
     assert terminal.leave() == 130

@@ -130,3 +130,14 @@ def test_the_path_is_a_link_on_a_terminal_and_plain_text_in_a_pipe(tmp_path: Pat
     Console(file=plain, width=300, _environ={}).print(path_link(path))
     assert "\x1b]8;id=" in linked.getvalue() and "a%20b.png" in linked.getvalue()
     assert plain.getvalue() == f"{path}\n"
+
+
+def test_a_short_path_is_what_one_would_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    monkeypatch.chdir(tmp_path)
+
+    assert path_link(tmp_path / "out" / "a.png", short=True).plain == "out/a.png"
+    (tmp_path / "away").mkdir()
+    monkeypatch.chdir(tmp_path / "away")
+    assert path_link(tmp_path / "me" / "a.png", short=True).plain == "~/a.png"
+    assert path_link(tmp_path / "me" / "a.png").plain == str(tmp_path / "me" / "a.png")

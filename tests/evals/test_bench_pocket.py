@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+from torch import Tensor
 
-from chatdit.evals import bench_pocket
+from chatdit.evals import bench_pocket, bench_pocket_speed
 from chatdit.evals.bench_pocket import _agree, _all_named, _count_seen, _relation_holds, _tint_seen
 from chatdit.evals.records import write_record
 from chatdit.evals.sample_sheet import CAPTIONS, SET_CAPTIONS
@@ -55,22 +57,44 @@ def test_tint_count_and_agreement() -> None:
     assert not _agree([_reading(_seen("cat", 0, 0)), _reading()])
 
 
-def test_a_small_run_reports_every_score_with_its_interval(tmp_path: object) -> None:
-    from pathlib import Path
+class OneAnswer:
+    """A reader that sees a cat in every picture; the real one is tested where it lives."""
 
-    record = bench_pocket.run(cases=8, steps=1)
+    def __init__(self, **others: object) -> None:
+        self.pictures = 0
+
+    def read(self, pictures: Tensor) -> list[Reading]:
+        self.pictures += len(pictures)
+        return [_reading(_seen("cat", 0.2, 0.3)) for _ in pictures]
+
+
+def test_a_small_run_reports_every_score_with_its_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = OneAnswer()
+    monkeypatch.setattr(bench_pocket, "load_recogniser", lambda bank: reader)
+    monkeypatch.setattr(bench_pocket, "DRAWABLE", ("cat", "dog"))
+    record = bench_pocket.run(cases=6, steps=1)
     scores = record["scores"]
     assert isinstance(scores, dict)
-    assert {"autoencoder_psnr_db", "single_top1", "pair_relation", "background", "style", "panels4_agree"} <= set(
-        scores
-    )
-    assert all(
-        s["low"] <= s["value"] + 1e-9 and s["value"] <= s["high"] + 1e-9 and s["n"] >= 2 for s in scores.values()
-    )
-    path = write_record(record, Path(str(tmp_path)))
+    asked = {"autoencoder_psnr_db", "single_top1", "pair_relation", "background", "style", "sprite_fidelity"}
+    assert asked | {"panels4_agree", "given_panel_copied", "tint", "count"} <= set(scores)
+    assert all(s["low"] <= s["value"] + 1e-9 and s["value"] <= s["high"] + 1e-9 for s in scores.values())
+    assert all(s["n"] >= 2 for name, s in scores.items() if not name.startswith("sprite_"))  # those of found cats
+    assert scores["panels4_agree"]["value"] == 1 and scores["pair_both_named"]["value"] == 0
+    assert 0 < scores["single_top1"]["value"] < 1, "the cats among cats and dogs"
+    assert all(0 <= s["value"] < 1.05 for name, s in scores.items() if name.startswith("sprite_fidelity"))
+    assert reader.pictures == 2 * 6 + 2 * 6 + 3 + 3 * (2 + 4 + 2 + 2) + 24
+    path = write_record(record, tmp_path)
     assert json.loads(path.read_text())["benchmark"] == "pocket"
 
 
 def test_the_sheet_asks_for_known_words_only() -> None:
     tokenizer = PhraseTokenizer(caption_vocabulary(), 96)
     assert [tokenizer(c).unknown for c in (*CAPTIONS, *SET_CAPTIONS)] == [()] * 16
+
+
+def test_speed_is_measured_with_its_settings() -> None:
+    record = bench_pocket_speed.run(repeats=1, steps=1)
+    one, four = record["seconds_per_picture"], record["seconds_four_panels"]
+    assert isinstance(one, dict) and isinstance(four, dict)
+    assert 0 < one["min"] <= one["median"] <= one["max"] and four["median"] > one["median"]
+    assert record["sampling"] == {"steps": 1, "guidance": 3.0} and record["benchmark"] == "pocket-speed"

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from chatdit.kernels.attention_output import AttentionOutput
-from chatdit.kernels.block_axis import BlockAxis
-from chatdit.kernels.block_plan import BlockPlan, CoarseStream
-from chatdit.kernels.block_rows import BlockRows
+from chatdit.kernels.plan.block_axis import BlockAxis
+from chatdit.kernels.plan.block_plan import BlockPlan, CoarseStream
+from chatdit.kernels.plan.block_rows import BlockRows
+from chatdit.kernels.plan.output import AttentionOutput
 from chatdit.kernels.sparse_attention import _automatic, sparse_attention
 
 
@@ -180,3 +180,15 @@ def test_auto_chooses_once_and_says_so(caplog: pytest.LogCaptureFixture) -> None
         for _ in range(3):
             sparse_attention(q, q, q, plan)
     assert [record.getMessage() for record in caplog.records] == ["sparse attention on cpu: gather"]
+
+
+@pytest.mark.parametrize("impl", ["gather", "reference"])
+def test_autocast_does_not_choose_the_precision(impl: Any) -> None:
+    q, k, v = torch.randn(3, 1, 2, 64, 32, generator=torch.Generator().manual_seed(0)).unbind()
+    axis = BlockAxis(64, 16)
+    rows = BlockRows(torch.tensor([[0, 1], [1, 3], [2, 0], [3, 2]], dtype=torch.int32)[None, None])
+    plan = BlockPlan(axis, axis, rows)
+    plain = sparse_attention(q, k, v, plan, impl=impl)
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = sparse_attention(q, k, v, plan, impl=impl)
+    assert cast.dtype == torch.float32 and torch.equal(cast, plain)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 import torch
 from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
@@ -62,6 +62,8 @@ class PocketDefaults:
     width: int
     height: int
     max_panels: int
+    horizon: float | None = None
+    """Of a few-step model: see `SamplingDefaults`."""
 
 
 def load_model(source: str | Path, dtype: torch.dtype) -> LoadedModel:
@@ -87,6 +89,27 @@ def load_model(source: str | Path, dtype: torch.dtype) -> LoadedModel:
     raise ToolError(f"{source} holds a {family}; expected {POCKET_CLASS} or a FLUX.1 pipeline")
 
 
+class PocketModules(NamedTuple):
+    """The networks of a pocket model, in fp32 on the CPU."""
+
+    transformer: FluxTransformer2DModel
+    autoencoder: PocketAutoencoder
+    text_encoder: PocketTextEncoder
+
+
+def load_pocket_modules(source: str | Path) -> PocketModules:
+    """The networks of "pocket" or of a pocket folder, to train on.
+
+    Raises:
+        ToolError: it is not there, damaged, or no pocket model.
+    """
+    folder = find_folder(source)
+    family = read_json(folder / "model_index.json").get("_class_name")
+    if family != POCKET_CLASS:
+        raise ToolError(f"{source} holds a {family}; expected a {POCKET_CLASS}")
+    return _pocket_modules(folder)
+
+
 def save_pocket_folder(
     folder: Path,
     transformer: FluxTransformer2DModel,
@@ -98,7 +121,7 @@ def save_pocket_folder(
 ) -> None:
     """Write a pocket model that `load_model` reads; with `quantize`, matrices become int8."""
     scheduler = {"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000, "shift": defaults.shift}
-    usage = {key: value for key, value in asdict(defaults).items() if key != "shift"}
+    usage = {key: value for key, value in asdict(defaults).items() if key != "shift" and value is not None}
     _write_json(
         folder / "model_index.json",
         {
@@ -123,27 +146,47 @@ def save_pocket_folder(
 
 
 def _load_pocket(folder: Path, index: Mapping[str, object], name: str) -> LoadedModel:
-    config = read_json(folder / "transformer" / "config.json")
-    with torch.device("meta"):
-        transformer = cast(FluxTransformer2DModel, FluxTransformer2DModel.from_config(config))
-        autoencoder = PocketAutoencoder(_config(AutoencoderConfig, folder / "vae"))
-        encoder = PocketTextEncoder(_config(TextEncoderConfig, folder / "text_encoder"))
-    images = PocketImageCodec(_filled(autoencoder, folder / "vae" / WEIGHTS))
-    text = PocketTextCodec(_filled(encoder, folder / "text_encoder" / WEIGHTS))
+    modules = _pocket_modules(folder)
+    images, text = PocketImageCodec(modules.autoencoder), PocketTextCodec(modules.text_encoder)
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
     usage = PocketDefaults(shift=scheduler["shift"], **index["defaults"])  # type: ignore[arg-type]
+    _check_output(folder, modules.transformer, usage.horizon)
     return LoadedModel(
         name=name,
         weights_hash=fingerprint(folder),
-        transformer=_filled(transformer, folder / "transformer" / WEIGHTS),
+        transformer=modules.transformer,
         images=images,
         text=text,
         scheduler=scheduler,
         defaults=SamplingDefaults(
             **asdict(usage),
             open_vocabulary=False,
-            token_size=images.downscale * pack_factor(int(str(config["in_channels"])), images.latent_channels),
+            token_size=images.downscale
+            * pack_factor(int(modules.transformer.config["in_channels"]), images.latent_channels),
         ),
+    )
+
+
+def _check_output(folder: Path, transformer: FluxTransformer2DModel, horizon: float | None) -> None:
+    """Raises ToolError unless a model with a horizon gives several velocities, and one without gives one."""
+    taken, made = int(transformer.config["in_channels"]), transformer.config["out_channels"]
+    points = 1 if made is None else int(made) / taken
+    if (horizon is None and points != 1) or (horizon is not None and (points < 2 or points % 1)):
+        raise ToolError(
+            f"{folder}: takes {taken} channels and makes {made} with a horizon of {horizon}; a few-step model has a "
+            "horizon and makes a multiple, others have and make neither"
+        )
+
+
+def _pocket_modules(folder: Path) -> PocketModules:
+    with torch.device("meta"):
+        transformer = FluxTransformer2DModel.from_config(read_json(folder / "transformer" / "config.json"))
+        autoencoder = PocketAutoencoder(_config(AutoencoderConfig, folder / "vae"))
+        encoder = PocketTextEncoder(_config(TextEncoderConfig, folder / "text_encoder"))
+    return PocketModules(
+        _filled(cast(FluxTransformer2DModel, transformer), folder / "transformer" / WEIGHTS),
+        _filled(autoencoder, folder / "vae" / WEIGHTS),
+        _filled(encoder, folder / "text_encoder" / WEIGHTS),
     )
 
 

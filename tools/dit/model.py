@@ -51,7 +51,15 @@ class DiT:
         grid = Grid(self.images.downscale, pack_factor(int(self.transformer.config["in_channels"]), channels), channels)
         layers = install_processors(self.transformer)
         self._painter = Painter(
-            self.transformer, self.images, self.text, loaded.scheduler, grid, layers, device=device, dtype=dtype
+            self.transformer,
+            self.images,
+            self.text,
+            loaded.scheduler,
+            grid,
+            layers,
+            device=device,
+            dtype=dtype,
+            horizon=self.defaults.horizon,
         )
 
     @classmethod
@@ -98,8 +106,10 @@ class DiT:
         """The pictures of each row, in order.
 
         Rows of one token count run as a batch; rows that `plan` links always share a forward. A
-        row's pictures depend on its seed and not on its company. `progress` hears of each step
-        ("prepare", "sample", "decode"); whatever it raises ends the call.
+        row's pictures depend on its seed and not on its company. A sparse policy in `sampling`
+        computes the calls that `plan` leaves alone where it pays, and each row says what became of
+        it. `progress` hears of each step ("prepare", "sample", "decode"); whatever it raises ends
+        the call.
 
         Raises:
             ToolError: a row, the plan or an option does not fit the model.
@@ -118,7 +128,7 @@ def _settings(sampling: SamplingOptions, defaults: SamplingDefaults) -> Settings
     if sampling.shift is not None and sampling.shift <= 0:
         raise ToolError(f"shift is {sampling.shift}; it must be positive")
     shift = defaults.shift if sampling.shift is None else sampling.shift
-    return Settings(steps, guidance, shift, sampling.given, sampling.preview)
+    return Settings(steps, guidance, shift, sampling.given, sampling.preview, sampling.attention)
 
 
 def _device(name: str) -> torch.device:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor
@@ -16,6 +16,9 @@ from torch import Tensor
 from chatdit.kernels.attention import DensePlan, attention
 from chatdit.tools.dit.attention_plan import KVOp, LogitBias, Selection
 from chatdit.tools.types import ToolError
+
+if TYPE_CHECKING:
+    from chatdit.tools.dit.sparse_run import SparseRun
 
 KeyValue: TypeAlias = tuple[Tensor, Tensor, int]
 """Keys and values (S, H, D) of one row without text padding, and how many of them are text."""
@@ -27,7 +30,7 @@ class PlanState:
 
     `text_lengths` holds each batch entry's own text tokens (the rest of L is padding that no other
     entry may notice). `rope` (cos and sin, (B, S, D)) is set when entries differ in position ids.
-    The batch is `rows` entries repeated once for each guidance pass.
+    The batch is `rows` entries repeated once for each guidance pass. `sparse` computes calls without operations.
     """
 
     rows: int
@@ -35,6 +38,7 @@ class PlanState:
     rope: tuple[Tensor, Tensor] | None = None
     padding: Tensor | None = None
     step: int = 0
+    sparse: SparseRun | None = None
     bank: dict[tuple[str, int, int], KeyValue] = field(default_factory=dict)
 
 

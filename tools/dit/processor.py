@@ -59,7 +59,10 @@ class PlanAttentionProcessor:
         ops = plan.ops_at(self.layer, state.step) if plan is not None else ()
         biases = plan.biases_at(self.layer, state.step) if plan is not None else ()
         if not (ops or biases):
-            return plain_attention(q, k, v, state.padding, range(q.shape[0]))
+            out = state.sparse.attend(q, k, v, step=state.step, layer=self.layer) if state.sparse is not None else None
+            return plain_attention(q, k, v, state.padding, range(q.shape[0])) if out is None else out
+        if state.sparse is not None:
+            state.sparse.leave_dense("the attention plan changes keys, values or logits there")
         return planned_attention(Layer(q, k, v, self.layer, state), ops, biases)
 
 

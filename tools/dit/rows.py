@@ -6,9 +6,12 @@ Layout legend: H, W pixels; tensors of pictures are (3, H, W).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from chatdit.tools.dit.sparse_route import SparseAttention
 
 Trajectory = Literal["generate", "noised", "clean"]
 Given = Literal["clean", "noised"]
@@ -57,7 +60,8 @@ class SamplingOptions:
     """How to integrate; None leaves the choice to the model.
 
     `given` says how known tokens are fed during sampling: clean at every step, or noised to the
-    step's level. `preview` puts small pictures into progress reports.
+    step's level. `preview` puts small pictures into progress reports. `attention` is the sparse policy to compute
+    attention with where it pays; None is dense.
     """
 
     steps: int | None = None
@@ -65,6 +69,7 @@ class SamplingOptions:
     shift: float | None = None
     given: Given = "clean"
     preview: bool = False
+    attention: SparseAttention | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,8 @@ class SamplingDefaults:
     """What a model does best when nothing is asked; sides in pixels.
 
     `token_size` is the side of one token: widths and heights must be multiples of it. `shift` None
-    means that the schedule shifts by the number of tokens.
+    means that the schedule shifts by the number of tokens. `horizon` is how much of the unshifted schedule
+    one call of a few-step model sees ahead; None for other models.
     """
 
     steps: int
@@ -83,10 +89,41 @@ class SamplingDefaults:
     max_panels: int
     open_vocabulary: bool
     token_size: int
+    horizon: float | None = None
+
+
+@dataclass(frozen=True)
+class AttentionSummary:
+    """What became of a policy in a sampling run: calls, sparse ones among them, their mean density.
+
+    `reasons` says, each once, why calls were dense.
+    """
+
+    policy: str
+    calls: int
+    sparse: int
+    density: float | None
+    reasons: tuple[str, ...]
+
+    @property
+    def stayed_dense(self) -> bool:
+        """Whether the policy never came to bear."""
+        return self.sparse == 0
+
+    def __str__(self) -> str:
+        why = "; ".join(self.reasons)
+        if self.density is None:
+            return f"{self.policy} stayed dense: {why or 'no attention call came'}"
+        counted = f"{self.policy}: {self.sparse} of {self.calls} calls sparse, density {self.density:.2f}"
+        return f"{counted}; dense: {why}" if why else counted
 
 
 @dataclass(frozen=True, eq=False)
 class SampledRow:
-    """A row's pictures in the order of its segments, float32 in [0, 1] on the CPU."""
+    """A row's pictures in the order of its segments, float32 in [0, 1] on the CPU.
+
+    `attention` is what became of the policy, if one was asked for.
+    """
 
     images: tuple[Tensor, ...]
+    attention: AttentionSummary | None = None

@@ -7,7 +7,7 @@ of a forward is the R rows once for each guidance pass. Tokens are float32 whate
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from chatdit.tools.dit.attention_plan import AttentionPlan
 from chatdit.tools.dit.codecs import ImageCodec, TextCodec
+from chatdit.tools.dit.flow_policy import FlowPolicy, segment_end
 from chatdit.tools.dit.grouping import check_row, grouped
 from chatdit.tools.dit.packing import Grid, position_ids
 from chatdit.tools.dit.planned_attention import PlanState, padding_bias
@@ -28,6 +29,9 @@ from chatdit.tools.types import Progress, ToolError
 
 if TYPE_CHECKING:
     from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
+
+    from chatdit.tools.dit.sparse_route import SparseAttention
+    from chatdit.tools.dit.sparse_run import SparseRun
 
 Report = Callable[[Progress], None]
 
@@ -44,6 +48,8 @@ class Painter:
     layers: int
     device: torch.device
     dtype: torch.dtype
+    horizon: float | None = None
+    """Of a few-step model, whose output is a `FlowPolicy`."""
 
     @property
     def distilled(self) -> bool:
@@ -60,6 +66,7 @@ class Settings:
     shift: float | None
     given: Given
     preview: bool
+    attention: SparseAttention | None = None
 
 
 def sample_rows(
@@ -116,16 +123,27 @@ class _Run:
         levels = noise_levels(self.painter.scheduler, settings.steps, x.shape[1], settings.shift)
         for step, (level, following) in enumerate(pairwise(levels)):
             fed = self.tokens.fed(x, level)
-            velocity = self._velocity(fed, level, step)
-            x = fed + (following - level) * velocity
-            self.report("sample", step + 1, self._preview(fed - level * velocity, step))
+            x, picture = self._advanced(fed, self._output(fed, level, step), level, following)
+            self.report("sample", step + 1, self._preview(picture, step))
         x = self.tokens.restored(x)
         self.report("decode", settings.steps)
         parts = self.painter.images, self.painter.grid
-        return [finished(row, tokens, *parts) for row, tokens in zip(self.rows, x, strict=True)]
+        attention = self.state.sparse.summary() if self.state.sparse is not None else None
+        drawn = [finished(row, tokens, *parts) for row, tokens in zip(self.rows, x, strict=True)]
+        return [replace(row, attention=attention) for row in drawn]
 
-    def _velocity(self, fed: Tensor, level: float, step: int) -> Tensor:
-        """Noise minus picture as the model sees it, guided: (R, N, E) float32."""
+    def _advanced(self, fed: Tensor, output: Tensor, level: float, following: float) -> tuple[Tensor, Tensor]:
+        """The tokens (R, N, E) at the next level, and the picture that they are on the way to."""
+        horizon = self.painter.horizon
+        if horizon is None:
+            return fed + (following - level) * output, fed - level * output
+        now, after = (torch.full((len(fed),), t, device=fed.device) for t in (level, following))
+        assert self.settings.shift is not None, "a few-step model has a shift of its own"
+        policy = FlowPolicy.of(fed, output, now, segment_end(now, horizon, self.settings.shift))
+        return policy.travel(fed, now, after), policy.pictures[:, -1]
+
+    def _output(self, fed: Tensor, level: float, step: int) -> Tensor:
+        """Noise minus picture as the model sees it, guided: (R, N, E) float32; of a few-step model (R, N, K E)."""
         dtype, passes, guidance = self.painter.dtype, self.passes, self.settings.guidance
         t = (self.tokens.moving * level).repeat(passes)
         self.state.step = step
@@ -155,7 +173,16 @@ class _Run:
             turns = [embed(torch.cat([self.text_ids, own])) for own in ids]
             cos, sin = (torch.stack(part).repeat(self.passes, 1, 1) for part in zip(*turns, strict=True))
             state.rope = cos, sin
+        if self.settings.attention is not None:
+            state.sparse = self._sparse(self.settings.attention, lengths)
         return state
+
+    def _sparse(self, attention: SparseAttention, lengths: tuple[int, ...]) -> SparseRun:
+        from chatdit.tools.dit.sparse_run import Run, SparseRun, row_geometry
+
+        geometry = row_geometry(self.rows, self.painter.grid, self.text.shape[1])
+        run = Run(geometry, lengths, self.settings.steps, self.painter.layers)
+        return SparseRun(attention, run, self.painter.device)
 
     def _preview(self, picture: Tensor, step: int) -> object | None:
         """Every other step, the first row that is being drawn, from the estimate (R, N, E) of the end."""

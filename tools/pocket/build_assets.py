@@ -161,41 +161,38 @@ HELD_OUT = (
     "waffle",
     "mango",
     "coconut",
+    "accordion",
+    "chair",
+    "parachute",
+    "church",
 )
 
-PLURALS = {
+_ALSO_PLURAL = """
+aircraft, angelfish, bison, bread, broccoli, bunch of grapes, cattle, cherries, chips, cooking, corn, deer, dice,
+eyeglasses, fish, french fries, fries, glasses, grapes, honey, jeans, maize, noodles, octopi, pancakes, pants,
+pasta, popcorn, pufferfish, sheep, shrimp, spacecraft, spaghetti, spectacles, sunshine, sushi, swine, trousers,
+volcanoes
+"""
+PLURALS = {word.strip(): word.strip() for word in _ALSO_PLURAL.split(",")} | {
     "mouse": "mice",
-    "sheep": "sheep",
-    "fish": "fish",
     "wolf": "wolves",
     "octopus": "octopuses",
-    "deer": "deer",
-    "angelfish": "angelfish",
-    "pufferfish": "pufferfish",
     "cactus": "cacti",
     "maple leaf": "maple leaves",
-    "cherries": "cherries",
-    "grapes": "grapes",
-    "fries": "fries",
-    "glasses": "glasses",
-    "jeans": "jeans",
-    "pancakes": "pancakes",
-    "spaghetti": "spaghetti",
-    "sushi": "sushi",
-    "popcorn": "popcorn",
-    "corn": "corn",
-    "broccoli": "broccoli",
-    "bread": "bread",
-    "dice": "dice",
-    "honey": "honey",
-    "bison": "bison",
     "chocolate": "chocolates",
     "fox": "foxes",
     "box": "boxes",
     "tomato": "tomatoes",
     "volcano": "volcanoes",
-    "shrimp": "shrimp",
     "police car": "police cars",
+    "bag of money": "bags of money",
+    "buffalo": "buffaloes",
+    "ear of corn": "ears of corn",
+    "jar of honey": "jars of honey",
+    "leaf": "leaves",
+    "loaf": "loaves",
+    "loaf of bread": "loaves of bread",
+    "snow man": "snow men",
 }
 
 SYNONYMS = {
@@ -340,12 +337,13 @@ def main() -> None:
             raise SystemExit(f"no CLDR annotation is called {CLDR_NAME.get(name, name)!r}; add it to GLYPH")
         sprites.append(_sprite(glyph))
         synonyms = [s for s in SYNONYMS.get(name, "").split(",") if s and s not in names]
+        plurals = [PLURALS.get(s, _plural(s)) for s in synonyms]
         rows.append(
             {
                 "name": name,
                 "glyph": glyph,
                 "plural": PLURALS.get(name, _plural(name)),
-                "synonyms": synonyms + [_plural(s) for s in synonyms if _plural(s) not in names],
+                "synonyms": list(dict.fromkeys([*synonyms, *(p for p in plurals if p not in names)])),
                 "held_out": name in HELD_OUT,
             }
         )
@@ -368,6 +366,8 @@ def _sprite(glyph: str) -> Image.Image:
     font = ImageFont.truetype(str(FONT), 109)  # the only bitmap strike of the font
     tile = Image.new("RGBA", (160, 160))
     ImageDraw.Draw(tile).text((12, 16), glyph, font=font, embedded_color=True)
+    # Pillow blends glyphs with the black below: colours come out multiplied by alpha, and else drew a dark seam
+    tile = Image.frombytes("RGBa", tile.size, tile.tobytes())
     box = tile.getbbox()
     if box is None:
         raise SystemExit(f"{glyph!r} draws nothing")
@@ -375,9 +375,9 @@ def _sprite(glyph: str) -> Image.Image:
     side = max(cut.size)
     inner = SPRITE_PIXELS - 4
     cut = cut.resize((max(1, cut.width * inner // side), max(1, cut.height * inner // side)), Image.Resampling.LANCZOS)
-    square = Image.new("RGBA", (SPRITE_PIXELS, SPRITE_PIXELS))
+    square = Image.new("RGBa", (SPRITE_PIXELS, SPRITE_PIXELS))
     square.paste(cut, ((SPRITE_PIXELS - cut.width) // 2, (SPRITE_PIXELS - cut.height) // 2))
-    return square
+    return square.convert("RGBA")
 
 
 def _save_atlas(sprites: list[Image.Image], path: Path) -> None:

@@ -9,7 +9,6 @@ B batch, K subject-and-tint templates, S pixels on a template's side, G spots a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -20,21 +19,18 @@ from torch.nn import functional as F
 
 from chatdit.tools.dit.autoencoder import PixelNorm, ResidualBlock
 from chatdit.tools.dit.storage import load_weights
+from chatdit.tools.pocket.grid_world import CELL_PIXELS, CELLS, SIZE_CELLS
 from chatdit.tools.pocket.renderer import Renderer
-from chatdit.tools.pocket.scene import CELL_PIXELS, CELLS, PICTURE_PIXELS, SIZE_CELLS
+from chatdit.tools.pocket.scene import PICTURE_PIXELS, Worn
 from chatdit.tools.pocket.styles import in_style
-from chatdit.tools.pocket.vocabulary import BACKGROUNDS, STYLES, SUBJECTS, TINTS
+from chatdit.tools.pocket.templates import COARSE, SUBJECT_NAMES, TemplateBank, Templates
+from chatdit.tools.pocket.vocabulary import BACKGROUNDS, STYLES
 from chatdit.tools.types import Box, ToolError
 
-SUBJECT_NAMES: tuple[str, ...] = tuple(SUBJECTS)
-TINT_NAMES: tuple[str | None, ...] = (None, *TINTS)
 BACKGROUND_NAMES: tuple[str, ...] = tuple(BACKGROUNDS)
 STYLE_NAMES: tuple[str, ...] = tuple(STYLES)
 SIDES: tuple[int, ...] = tuple(sorted(set(SIZE_CELLS.values())))
 MIN_SCORE = 0.45
-_COARSE = 4
-"""Subjects are compared at a quarter of the resolution."""
-_BACKDROP = 0.6
 
 
 class Logits(NamedTuple):
@@ -52,6 +48,9 @@ class Sighting:
     tint: str | None
     box: Box
     score: float
+    rotation: int = 0
+    """Whole degrees, counterclockwise."""
+    worn: Worn | None = None
 
 
 @dataclass(frozen=True)
@@ -97,12 +96,12 @@ class PlaceNetwork(nn.Module):
 
 
 class Recogniser:
-    """Reads pictures with a trained `PlaceNetwork` and the renderer's own sprites."""
+    """Reads pictures with a trained `PlaceNetwork` and the renderer's own sprites, on the renderer's device."""
 
-    def __init__(self, network: PlaceNetwork, renderer: Renderer | None = None) -> None:
-        self._network = network.eval().requires_grad_(False)
-        self._renderer = renderer or Renderer()
-        self._bank = lru_cache(maxsize=None)(self._templates)
+    def __init__(self, network: PlaceNetwork, bank: TemplateBank | None = None) -> None:
+        self._bank = bank or TemplateBank(Renderer())
+        self._device = self._bank.renderer.device
+        self._network = network.eval().requires_grad_(False).to(self._device)
 
     @torch.no_grad()
     def read(self, pictures: Tensor) -> list[Reading]:
@@ -113,7 +112,8 @@ class Recogniser:
         """
         if pictures.dim() != 4 or pictures.shape[1] != 3:
             raise ToolError(f"recogniser got a tensor {tuple(pictures.shape)}; expected (B, 3, H, W)")
-        pictures = F.interpolate(pictures.float(), size=(PICTURE_PIXELS, PICTURE_PIXELS), mode="area")
+        pictures = pictures.to(self._device).float()
+        pictures = F.interpolate(pictures, size=(PICTURE_PIXELS, PICTURE_PIXELS), mode="area")
         logits = self._network(pictures)
         names = zip(logits.background.argmax(dim=1).tolist(), logits.style.argmax(dim=1).tolist(), strict=True)
         return [
@@ -126,15 +126,15 @@ class Recogniser:
         ]
 
     def _sightings(self, picture: Tensor, background: int, style: str) -> tuple[Sighting, ...]:
-        seen = F.avg_pool2d(picture, _COARSE)
-        bare = self._renderer.backgrounds(background)
-        bare = F.avg_pool2d(in_style(bare, style), _COARSE)
+        seen = F.avg_pool2d(picture, COARSE)
+        bare = self._bank.renderer.backgrounds(background)
+        bare = F.avg_pool2d(in_style(bare, style), COARSE)
         misfits = (bare - seen).square().mean(dim=1)
         # the variant that fits the most pixels; clamped, so that a sprite weighs no more than its area
         misfit = misfits[misfits.clamp(max=0.01).mean(dim=(1, 2)).argmin()]
         found: list[tuple[float, Sighting]] = []
         for side in SIDES:
-            found += _candidates(self._bank(style, side), seen, misfit, side)
+            found += _candidates(self._bank.templates(style, side), seen, misfit, side)
         found.sort(key=lambda pair: -pair[0])
         kept: list[Sighting] = []
         for _, sighting in found:
@@ -142,30 +142,8 @@ class Recogniser:
                 kept.append(sighting)
         return tuple(kept)
 
-    def _templates(self, style: str, side: int) -> _Templates:
-        tints = _visible_tints(style)
-        # subjects x tints, small at once: full-size sprites of every tint would not fit in a cache
-        colours = [_small_in_style(self._renderer.sprites(tint, side), style) for tint in tints]
-        colour = torch.stack(colours, dim=1).flatten(0, 1)
-        weight = F.avg_pool2d((self._renderer.sprites(None, side)[:, 3:] > 0.9).float(), _COARSE)
-        area = weight.sum(dim=(1, 2, 3))
-        heavy = weight.repeat_interleave(len(tints), dim=0)
-        energy = (heavy * colour.square()).sum(dim=(1, 2, 3)) / 3
-        return _Templates(weight, heavy * colour / 3, energy, area, tints)
 
-
-@dataclass(frozen=True)
-class _Templates:
-    """Weights (221, 1, S, S), weighted colours (K, 3, S, S) over 3, and their weighted energy and area."""
-
-    weight: Tensor
-    colour: Tensor
-    energy: Tensor
-    area: Tensor
-    tints: tuple[str | None, ...]
-
-
-def load_recogniser(path: Path | None = None) -> Recogniser:
+def load_recogniser(path: Path | None = None, bank: TemplateBank | None = None) -> Recogniser:
     """The recogniser that ships with the package, or one with the network in the file `path`.
 
     Raises:
@@ -176,12 +154,12 @@ def load_recogniser(path: Path | None = None) -> Recogniser:
         raise ToolError(f"no recogniser weights at {path}; expected recogniser.safetensors: reinstall or train it")
     network = PlaceNetwork()
     network.load_state_dict(load_weights(path))
-    return Recogniser(network)
+    return Recogniser(network, bank)
 
 
-def _candidates(bank: _Templates, seen: Tensor, misfit: Tensor, side: int) -> list[tuple[float, Sighting]]:
+def _candidates(bank: Templates, seen: Tensor, misfit: Tensor, side: int) -> list[tuple[float, Sighting]]:
     """The best template for each spot that explains enough there, with how much misfit it explains in all."""
-    stride = CELL_PIXELS // _COARSE
+    stride = CELL_PIXELS // COARSE
     energy = F.conv2d(seen.square().mean(dim=0)[None, None], bank.weight, stride=stride)[0]
     before = F.conv2d(misfit[None, None], bank.weight, stride=stride)[0]
     cross = F.conv2d(seen[None], bank.colour, stride=stride)[0]
@@ -199,16 +177,6 @@ def _candidates(bank: _Templates, seen: Tensor, misfit: Tensor, side: int) -> li
             sighting = Sighting(SUBJECT_NAMES[k // tints], bank.tints[k % tints], box, score)
             found.append((float(best[row, column]), sighting))
     return found
-
-
-def _small_in_style(sprites: Tensor, style: str) -> Tensor:
-    on_grey = sprites[:, :3] * sprites[:, 3:] + _BACKDROP * (1 - sprites[:, 3:])
-    return F.avg_pool2d(in_style(on_grey, style), _COARSE)
-
-
-def _visible_tints(style: str) -> tuple[str | None, ...]:
-    # a pencil drawing shows no colour
-    return (None,) if style == "sketch" else TINT_NAMES
 
 
 def _grid_box(row: int, column: int, side: int) -> Box:

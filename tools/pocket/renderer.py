@@ -1,36 +1,34 @@
-"""Batched renderer of the pocket world: scenes to pictures with boxes, masks and class maps.
+"""Batched renderer of the pocket world: scenes to pictures with boxes, masks, class maps and identities.
 
-Layout legend: B batch, H and W 256 pixels, S sprites. Pictures are float (B, 3, H, W) in [-1, 1].
-The same placements give the same bytes on every run; work is done by integer gathers on `device`.
+Layout legend: B batch, H and W 256 pixels, S sprites, k sprites of one kind. Pictures are float (B, 3, H, W) in
+[-1, 1]. The same placements give the same bytes on every machine: levels are whole numbers at every step.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from chatdit.tools.pocket import grid_world
 from chatdit.tools.pocket.backgrounds import background_pictures
 from chatdit.tools.pocket.captions import caption
-from chatdit.tools.pocket.drawing import BACKGROUND_VARIANTS, Drawing, drawing
-from chatdit.tools.pocket.scene import (
-    CELL_PIXELS,
-    CELLS,
-    PICTURE_PIXELS,
-    SIZE_CELLS,
-    Placement,
-    Scene,
-    place,
-)
-from chatdit.tools.pocket.sprites import load_atlas, resized, tinted, varied
+from chatdit.tools.pocket.drawing import BACKGROUND_VARIANTS, Drawing, SpriteNumbers, drawing
+from chatdit.tools.pocket.figures import figure_tiles
+from chatdit.tools.pocket.scene import PICTURE_PIXELS, Placement, Scene
+from chatdit.tools.pocket.sprites import exchanged, tint_index, tinted
 from chatdit.tools.pocket.styles import in_styles
-from chatdit.tools.pocket.vocabulary import SUBJECTS, TINTS
+from chatdit.tools.pocket.tile_bank import SHARPNESS, Geometry, Seen, TileBank, Tiles, level_of, look, nearest
+from chatdit.tools.pocket.vocabulary import PERSON, SUBJECTS
 
 NO_CLASS = -1
+PERSON_CLASS = len(SUBJECTS)
+Placer = Callable[[Scene, random.Random], tuple[Placement, ...]]
 
 
 @dataclass(frozen=True)
@@ -44,22 +42,45 @@ class Rendering:
     boxes: tuple[Tensor, ...]
     """One float (S, 4) each: xyxy of the visible pixels, in fractions of the picture."""
     masks: tuple[Tensor, ...]
-    """One bool (S, 256, 256) each, what is seen of every sprite."""
+    """One bool (S, 256, 256) each, what is seen of every sprite and what it wears."""
     class_map: Tensor
-    """int64 (B, 256, 256): the subject's index at each pixel, -1 for background."""
+    """int64 (B, 256, 256): the subject's index at each pixel, PERSON_CLASS for people, -1 for background."""
+    identities: tuple[tuple[int, ...], ...]
+    """One number for each sprite, equal where they show the same one."""
+    part_map: Tensor
+    """uint8 (B, 256, 256): the part of a person at each pixel, counted from 1 in `figures.PARTS`, else 0."""
+
+
+@dataclass(frozen=True)
+class _Maps:
+    """What is noted while sprites are pasted: the placement and the part of a person seen at each pixel."""
+
+    owner: Tensor
+    part: Tensor
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Sprites that are seen through windows of one size, ready to paste."""
+
+    seen: Seen
+    places: Tensor
+    """int64 (k, 2) on the CPU: picture and slot."""
+    owners: Tensor
+    """int64 (k,) on the CPU."""
+    parts: Tensor | None
+    """uint8 (k, W, W), of figures."""
 
 
 class Renderer:
-    """Holds the sprite atlas and the backgrounds on one device."""
+    """Holds the sprites and the backgrounds on one device; `placer` stands scenes up that come without placements."""
 
-    def __init__(self, device: torch.device | str = "cpu") -> None:
+    def __init__(self, device: torch.device | str = "cpu", placer: Placer = grid_world.place) -> None:
         self.device = torch.device(device)
-        sprites = load_atlas()
-        self._sprites = {
-            cells: resized(sprites, cells * CELL_PIXELS).to(self.device) for cells in sorted(set(SIZE_CELLS.values()))
-        }
+        self._bank = TileBank(self.device)
+        self._place = placer
+        self._upright = lru_cache(maxsize=4)(self._upright_tiles)
         self._backgrounds = torch.from_numpy(background_pictures().copy()).to(self.device)
-        self._subject_index = {name: subject.index for name, subject in SUBJECTS.items()}
 
     def pictures(self, scenes: Sequence[Scene], rng: random.Random) -> Tensor:
         """Pictures float (B, 3, 256, 256) in [-1, 1], without the annotations: the training path."""
@@ -69,36 +90,43 @@ class Renderer:
         self, scenes: Sequence[Scene], rng: random.Random
     ) -> tuple[Tensor, list[tuple[Placement, ...]]]:
         """Pictures float (B, 3, 256, 256) in [-1, 1] and where every sprite stands."""
-        placements = [place(scene, rng) for scene in scenes]
+        placements = [self._place(scene, rng) for scene in scenes]
         return self.pictures_of(scenes, placements, rng), placements
 
     def pictures_of(
         self, scenes: Sequence[Scene], placements: Sequence[tuple[Placement, ...]], rng: random.Random
     ) -> Tensor:
         """Pictures float (B, 3, 256, 256) in [-1, 1] of sprites placed by hand; scenes give place and style."""
-        return self._draw(scenes, placements, rng, None)
+        return self.draw(drawing(scenes, placements, rng))
 
-    def render(self, scenes: Sequence[Scene], rng: random.Random) -> Rendering:
-        """Pictures with everything that is known about them.
+    def render(
+        self, scenes: Sequence[Scene], rng: random.Random, placements: Sequence[tuple[Placement, ...]] | None = None
+    ) -> Rendering:
+        """Pictures with everything that is known about them; scenes are stood up here unless `placements` are given.
 
         Raises:
-            ValueError: a scene that `scene.check` refuses.
+            ValueError: a scene that cannot be stood up.
         """
-        placements = tuple(place(scene, rng) for scene in scenes)
-        owner = torch.full((len(scenes), PICTURE_PIXELS, PICTURE_PIXELS), NO_CLASS, device=self.device)
-        pictures = self._draw(scenes, placements, rng, owner)
-        masks = tuple(_masks(owner[i], len(p)) for i, p in enumerate(placements))
-        class_map = owner.clone()
-        for i, sprites in enumerate(placements):
+        stood = tuple(self._place(scene, rng) for scene in scenes) if placements is None else tuple(placements)
+        shape = (len(scenes), PICTURE_PIXELS, PICTURE_PIXELS)
+        maps = _Maps(
+            torch.full(shape, NO_CLASS, device=self.device), torch.zeros(shape, dtype=torch.uint8, device=self.device)
+        )
+        pictures = self.draw(drawing(scenes, stood, rng), maps)
+        masks = tuple(_masks(maps.owner[i], len(p)) for i, p in enumerate(stood))
+        class_map = maps.owner.clone()
+        for i, sprites in enumerate(stood):
             for slot, sprite in enumerate(sprites):
-                class_map[i][masks[i][slot]] = self._subject_index[sprite.subject]
+                class_map[i][masks[i][slot]] = class_index(sprite.subject)
         return Rendering(
             pictures=pictures,
             captions=tuple(caption(scene) for scene in scenes),
-            placements=placements,
-            boxes=tuple(torch.stack([_box(m) for m in mask]) for mask in masks),
+            placements=stood,
+            boxes=tuple(torch.stack([_box(m) for m in mask]) if len(mask) else torch.zeros(0, 4) for mask in masks),
             masks=masks,
             class_map=class_map,
+            identities=tuple(tuple(sprite.identity for sprite in sprites) for sprites in stood),
+            part_map=maps.part,
         )
 
     def backgrounds(self, index: int) -> Tensor:
@@ -106,56 +134,90 @@ class Renderer:
         chosen = self._backgrounds[index * BACKGROUND_VARIANTS : (index + 1) * BACKGROUND_VARIANTS]
         return chosen.permute(0, 3, 1, 2).float() / 255
 
-    def sprites(self, tint: str | None, cells: int) -> Tensor:
-        """Every subject's sprite as float (221, 4, S, S), colour in [0, 1] and alpha, for comparisons."""
-        tiles = self._sprites[cells]
-        index = 1 + list(TINTS).index(tint) if tint else 0
-        tints = torch.full((len(tiles),), index, device=self.device)
-        return torch.cat([tinted(tiles, tints), tiles[:, 3:]], dim=1)
+    def sprites(self, tint: str | None, side: int, subjects: Sequence[int]) -> Tensor:
+        """The sprites of subjects, given by index, on `side` pixels.
 
-    def _draw(
-        self,
-        scenes: Sequence[Scene],
-        placements: Sequence[tuple[Placement, ...]],
-        rng: random.Random,
-        owner: Tensor | None,
-    ) -> Tensor:
-        return self.draw(drawing(scenes, placements, rng), owner)
+        Float (n, 4, side, side) in [0, 1], colours multiplied by alpha.
+        """
+        tiles = self._upright(side)[list(subjects)].float()
+        if tint is not None:
+            tiles = tinted(tiles, torch.full((len(tiles),), tint_index(tint), device=self.device))
+        return tiles.permute(0, 3, 1, 2).contiguous().div_(255)
 
-    def draw(self, numbers: Drawing, owner: Tensor | None = None) -> Tensor:
-        """Pictures float (B, 3, 256, 256) in [-1, 1]; an `owner` map gets the slot seen at each pixel."""
-        canvas = self._backgrounds[numbers.grounds.to(self.device)].float().div_(255)
+    def _upright_tiles(self, side: int) -> Tensor:
+        which = torch.arange(len(SUBJECTS))
+        nought = torch.zeros_like(which)
+        tiles = self._bank.tiles(which, nought + level_of(side))
+        return look(tiles, Geometry(nought + side, nought, nought, nought, nought), side).colours
+
+    def draw(self, numbers: Drawing, maps: _Maps | None = None) -> Tensor:
+        """Pictures float (B, 3, 256, 256) in [-1, 1]; `maps` are filled in."""
+        canvas = self._backgrounds[numbers.grounds.to(self.device)].float()
+        groups = list(self._groups(numbers, parts=maps is not None))
         for slot in range(numbers.sprites.shape[1]):
-            for cells in self._sprites:
-                self._paste(canvas, numbers.sprites[:, slot], slot, cells, owner)
-        return in_styles(canvas.permute(0, 3, 1, 2), numbers.styles).mul_(2).sub_(1)
+            for group in groups:
+                _paste(canvas, group, slot, maps)
+        styled = in_styles(canvas.permute(0, 3, 1, 2).div(255), numbers.styles)
+        # to whole levels, which no machine rounds differently
+        return styled.mul_(255).round_().clamp_(0, 255).div_(127.5).sub_(1)
 
-    def _paste(self, canvas: Tensor, sprites: Tensor, slot: int, cells: int, owner: Tensor | None) -> None:
-        # which rows are meant is settled on the CPU, so that the device never has to be waited for
-        rows = (sprites[:, 2] == cells).nonzero()[:, 0]
-        if not len(rows):
-            return
-        changed = bool(sprites[rows, 5].any())
-        chosen = torch.cat([rows[:, None], sprites[rows]], dim=1).to(self.device, non_blocking=True)
-        batch, subject, tint, _, row, column, variant = chosen.unbind(dim=1)
-        tiles = self._sprites[cells][subject]
-        tiles = torch.cat([tinted(tiles, tint), tiles[:, 3:]], dim=1)
-        if changed:
-            tiles = varied(tiles, variant)
-        span = torch.arange(cells * CELL_PIXELS, device=self.device)
-        down = (row[:, None] * CELL_PIXELS + span)[:, :, None]
-        across = (column[:, None] * CELL_PIXELS + span)[:, None, :]
-        batch = batch[:, None, None]
-        colour, alpha = tiles[:, :3].permute(0, 2, 3, 1), tiles[:, 3, :, :, None]
-        canvas[batch, down, across] = canvas[batch, down, across] * (1 - alpha) + colour * alpha
-        if owner is not None:
-            owner[batch, down, across] = torch.where(tiles[:, 3] > 0.5, slot, owner[batch, down, across])
+    def _groups(self, numbers: Drawing, *, parts: bool) -> Iterator[_Group]:
+        # which sprites are meant is settled on the CPU, so that nothing is read back from the device
+        places = (numbers.sprites[..., SpriteNumbers._fields.index("side")] > 0).nonzero()
+        flat = numbers.sprites[places[:, 0], places[:, 1]]
+        every = SpriteNumbers[Tensor](*flat.unbind(dim=1))
+        kinds = torch.stack([every.window, every.figure * (every.level + 1)])
+        for window, figure in torch.unique(kinds, dim=1).T.tolist() if len(flat) else []:
+            chosen = ((kinds[0] == window) & (kinds[1] == figure)).nonzero()[:, 0]
+            sprites = SpriteNumbers[Tensor](*flat[chosen].unbind(dim=1))
+            geometry = Geometry(sprites.side, sprites.left, sprites.top, sprites.rotation, sprites.variant % 2)
+            part = None
+            if figure:
+                side = 2 * SHARPNESS[figure - 1]
+                texels, drawn = figure_tiles(numbers.figures[sprites.tile], side, self.device)
+                order = torch.arange(len(chosen))
+                tiles = Tiles(texels.flatten(), order * side * side, torch.full_like(order, side))
+                part = nearest(drawn, geometry, window) if parts else None
+            else:
+                tiles = self._bank.tiles(sprites.tile, sprites.level)
+            yield _Group(self._dyed(look(tiles, geometry, window), sprites), places[chosen], sprites.owner, part)
+
+    def _dyed(self, seen: Seen, sprites: SpriteNumbers[Tensor]) -> Seen:
+        tints, variants = (t.to(self.device, non_blocking=True) for t in (sprites.tint, sprites.variant))
+        colours = seen.colours
+        for changed, change, how in ((sprites.tint > 0, tinted, tints), (sprites.variant > 1, exchanged, variants)):
+            rows = changed.nonzero()[:, 0].to(self.device, non_blocking=True)
+            if len(rows):
+                colours[rows] = change(colours[rows].float(), how[rows]).to(torch.uint8)
+        return seen
 
 
 def to_image(picture: Tensor) -> Image.Image:
     """A PIL picture of float (3, H, W) in [-1, 1]."""
     pixels = picture.detach().float().cpu().add(1).mul(127.5).round().clamp(0, 255).byte()
     return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy(), "RGB")
+
+
+def class_index(subject: str) -> int:
+    """What the class map calls a subject."""
+    return PERSON_CLASS if subject == PERSON else SUBJECTS[subject].index
+
+
+def _paste(canvas: Tensor, group: _Group, slot: int, maps: _Maps | None) -> None:
+    """Lay the group's sprites of one slot over canvas (B, H, W, 3) of levels."""
+    rows = (group.places[:, 1] == slot).nonzero()[:, 0]
+    if not len(rows):
+        return
+    chosen = torch.stack([rows, group.places[rows, 0], group.owners[rows]]).to(canvas.device, non_blocking=True)
+    here = (chosen[1][:, None, None], group.seen.rows[chosen[0]], group.seen.columns[chosen[0]])
+    tiles = group.seen.colours[chosen[0]].float()
+    left = canvas[here].mul_(255 - tiles[..., 3:]).div_(255).round_()
+    canvas[here] = left.add_(tiles[..., :3]).clamp_(max=255)
+    if maps is not None:
+        seen = tiles[..., 3] > 127
+        maps.owner[here] = torch.where(seen, chosen[2][:, None, None], maps.owner[here])
+        part = torch.zeros_like(maps.part[here]) if group.parts is None else group.parts[chosen[0]]
+        maps.part[here] = torch.where(seen, part, maps.part[here])
 
 
 def _masks(owner: Tensor, count: int) -> Tensor:
@@ -167,4 +229,4 @@ def _box(mask: Tensor) -> Tensor:
     if not len(rows):
         return torch.zeros(4)
     corners = torch.stack([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
-    return corners.float().cpu() / (CELLS * CELL_PIXELS)
+    return corners.float().cpu() / PICTURE_PIXELS

@@ -1,38 +1,66 @@
-"""Scenes of the pocket world as data, drawn at random or written by a planner.
+"""Scenes of the pocket world as data: what stands in a picture, and where each sprite of it is.
 
-Grid legend: a picture is 256 x 256 pixels, 8 x 8 cells of 32 pixels; every sprite stands on cells.
+Pixels count from the top left corner of a picture of 256 x 256, x to the right and y down.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from chatdit.tools.pocket.vocabulary import (
+    ACCESSORIES,
     BACKGROUNDS,
-    DRAWABLE,
-    SIZES,
+    BOTTOMS,
+    GARMENT_TEXTURES,
+    PERSON,
     STYLES,
     SUBJECTS,
     TINTS,
+    TOPS,
     Size,
 )
 
-CELL_PIXELS = 32
-CELLS = 8
-PICTURE_PIXELS = CELL_PIXELS * CELLS
+PICTURE_PIXELS = 256
 MAX_PANELS = 4
 SPRITE_VARIANTS = 12
 """A sprite as it is (0), mirrored (odd), and both with its colour channels exchanged."""
-SIZE_CELLS: dict[Size, int] = {"small": 3, "medium": 4, "large": 6}
 NAMELESS = "subject"
+SKINS, HAIRS = 4, 4
 
 Position = Literal["left", "right", "top", "bottom", "middle"]
 POSITIONS: tuple[Position, ...] = get_args(Position)
 RelationKind = Literal["left of", "right of", "above", "below"]
 RELATIONS: tuple[RelationKind, ...] = get_args(RelationKind)
+
+
+@dataclass(frozen=True)
+class Worn:
+    """An accessory and its colour, one of `TINTS`."""
+
+    kind: str
+    colour: str
+
+
+@dataclass(frozen=True)
+class Garment:
+    """What a person wears above or below: kind, texture and colour."""
+
+    kind: str
+    texture: str
+    colour: str
+
+
+@dataclass(frozen=True)
+class Outfit:
+    """How a person looks, in every pose."""
+
+    top: Garment
+    bottom: Garment
+    skin: int
+    hair: int
 
 
 @dataclass(frozen=True)
@@ -46,28 +74,68 @@ class Thing:
     position: Position | None = None
     variant: int = 0
     """Which of the sprite's `SPRITE_VARIANTS` looks; no caption names it."""
+    worn: Worn | None = None
+    outfit: Outfit | None = None
+    """Of a person, and of nobody else."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One or two things over a background; two things stand in a relation, first to second."""
+    """Up to three things over a background; two things may stand in a relation, first to second."""
 
     things: tuple[Thing, ...]
     background: str
     style: str = "plain"
     relation: RelationKind | None = None
+    view: int | None = None
+    """Which painting of the background; None leaves it to chance."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """One sprite on the grid: subject, tint, side length and top-left corner in cells, and its look."""
+    """One sprite in a picture: whose, how it looks, and its square before it is turned.
+
+    `rotation` is in whole degrees, counterclockwise about the square's middle. `pose` are the joint
+    angles of a person, in degrees.
+    """
 
     subject: str
     tint: str | None
-    cells: int
-    row: int
-    column: int
+    left: int
+    top: int
+    side: int
+    rotation: int = 0
     variant: int = 0
+    worn: Worn | None = None
+    outfit: Outfit | None = None
+    pose: tuple[int, ...] = ()
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Middle of the square, x and y in pixels."""
+        return self.left + self.side / 2, self.top + self.side / 2
+
+    @property
+    def identity(self) -> int:
+        """A number that two sprites share exactly when they show the same one, wherever and however it stands."""
+        code = SUBJECTS[self.subject].index if self.subject != PERSON else len(SUBJECTS)
+        code = code * (len(TINTS) + 1) + _rank(TINTS, self.tint)
+        code = code * SPRITE_VARIANTS + self.variant
+        code = code * (len(ACCESSORIES) + 1) + _rank(ACCESSORIES, self.worn.kind if self.worn else None)
+        code = code * (len(TINTS) + 1) + _rank(TINTS, self.worn.colour if self.worn else None)
+        return code * _OUTFITS + (0 if self.outfit is None else outfit_number(self.outfit))
+
+
+def garment_number(garment: Garment, kinds: Sequence[str]) -> int:
+    """A number of its own for every garment of `kinds`, from 0."""
+    number = kinds.index(garment.kind) * len(GARMENT_TEXTURES) + GARMENT_TEXTURES.index(garment.texture)
+    return number * len(TINTS) + list(TINTS).index(garment.colour)
+
+
+def outfit_number(outfit: Outfit) -> int:
+    """A number of its own for every outfit, from 0."""
+    number = garment_number(outfit.top, TOPS) * _GARMENTS + garment_number(outfit.bottom, BOTTOMS)
+    return (number * SKINS + outfit.skin) * HAIRS + outfit.hair
 
 
 def check(scene: Scene) -> list[str]:
@@ -86,106 +154,21 @@ def check(scene: Scene) -> list[str]:
     return faults
 
 
-def place(scene: Scene, rng: random.Random) -> tuple[Placement, ...]:
-    """Where each sprite stands; whatever the caption leaves open is drawn from `rng`.
-
-    Raises:
-        ValueError: the scene is one that `check` refuses.
-    """
-    faults = check(scene)
-    if faults:
-        raise ValueError("; ".join(faults))
-    if len(scene.things) == 2:
-        return _place_pair(scene, rng)
-    thing = scene.things[0]
-    if thing.count == 1:
-        return (_place_alone(thing, rng),)
-    return _place_group(thing, rng)
-
-
-def random_scene(rng: random.Random, subjects: Sequence[str] = DRAWABLE, style: str | None = None) -> Scene:
-    """A scene of the training distribution: one subject, a pair in relation, or a group."""
-    background = rng.choice(list(BACKGROUNDS))
-    style = style or random_style(rng)
-    kind = rng.random()
-    if kind < 0.5:
-        size = rng.choices(SIZES, (0.2, 0.4, 0.4))[0]
-        position = rng.choice(_positions_for(size)) if rng.random() < 0.3 else None
-        return Scene((Thing(rng.choice(subjects), 1, size, _random_tint(rng), position),), background, style)
-    if kind < 0.85:
-        first, second = rng.sample(subjects, 2)
-        sizes: list[Size] = [rng.choices(SIZES[:2], (0.25, 0.75))[0] for _ in range(2)]
-        things = tuple(
-            Thing(name, 1, size, _random_tint(rng)) for name, size in zip((first, second), sizes, strict=True)
-        )
-        return Scene(things, background, style, rng.choices(RELATIONS, (0.3, 0.3, 0.2, 0.2))[0])
-    count = rng.choice((2, 2, 3, 4))
-    return Scene((Thing(rng.choice(subjects), count, "medium", _random_tint(rng)),), background, style)
-
-
-def random_set(
-    rng: random.Random, panels: int, subjects: Sequence[str] = DRAWABLE, *, varied: bool = False
-) -> tuple[Scene, ...]:
-    """Scenes that share one identity (subject and tint) and mostly one style, in different places.
-
-    `varied` gives the shared subject a look of its own, which words cannot tell.
-    """
-    hero = Thing(rng.choice(subjects), tint=_random_tint(rng, share=0.35))
-    if varied:
-        hero = replace(hero, variant=rng.randrange(1, SPRITE_VARIANTS))
-    style = random_style(rng)
-    backgrounds = rng.sample(list(BACKGROUNDS), panels)
-    if rng.random() < 0.25:
-        backgrounds = [backgrounds[0]] * panels
-    return tuple(_with_hero(hero, background, style, rng, subjects) for background in backgrounds)
-
-
-def crowd(rng: random.Random, subjects: Sequence[str], tries: int = 10) -> tuple[Placement, ...]:
-    """Sprites of different subjects packed anywhere on the grid without overlap: food for a recogniser."""
-    placed: list[Placement] = []
-    for name in rng.sample(subjects, tries):
-        cells = rng.choices(list(SIZE_CELLS.values()), (0.45, 0.35, 0.2))[0]
-        row, column = rng.randint(0, CELLS - cells), rng.randint(0, CELLS - cells)
-        candidate = Placement(name, _random_tint(rng, share=0.3), cells, row, column)
-        if not any(overlaps(candidate, other) for other in placed):
-            placed.append(candidate)
-    return tuple(placed)
-
-
 def overlaps(a: Placement, b: Placement) -> bool:
-    """Whether two sprites share a cell."""
-    return (
-        a.row < b.row + b.cells
-        and b.row < a.row + a.cells
-        and a.column < b.column + b.cells
-        and b.column < a.column + a.cells
-    )
+    """Whether the squares of two sprites share a pixel, turned or not."""
+    reach = (a.side + b.side) / 2
+    return abs(a.centre[0] - b.centre[0]) < reach and abs(a.centre[1] - b.centre[1]) < reach
 
 
 def nameless(scene: Scene) -> Scene:
-    """The scene with its first subject called just "subject" and without its tint's name."""
-    return replace(scene, things=(replace(scene.things[0], subject=NAMELESS, tint=None), *scene.things[1:]))
+    """The scene with its first subject called just "subject", and nothing said of how it looks."""
+    hidden = replace(scene.things[0], subject=NAMELESS, tint=None, worn=None, outfit=None)
+    return replace(scene, things=(hidden, *scene.things[1:]))
 
 
 def random_style(rng: random.Random) -> str:
-    """Plain in two of three, else any other style."""
-    return "plain" if rng.random() < 0.66 else rng.choice([s for s in STYLES if s != "plain"])
-
-
-def _with_hero(hero: Thing, background: str, style: str, rng: random.Random, subjects: Sequence[str]) -> Scene:
-    if rng.random() < 0.35:
-        other = rng.choice([s for s in subjects if s != hero.subject])
-        return Scene((hero, Thing(other)), background, style, rng.choice(RELATIONS))
-    size = rng.choices(SIZES, (0.15, 0.5, 0.35))[0]
-    return Scene((replace(hero, size=size),), background, style)
-
-
-def _random_tint(rng: random.Random, share: float = 0.2) -> str | None:
-    return rng.choice(list(TINTS)) if rng.random() < share else None
-
-
-def _positions_for(size: Size) -> tuple[Position, ...]:
-    return POSITIONS if size != "large" else ("left", "right", "middle")
+    """Plain in half, else any other style."""
+    return "plain" if rng.random() < 0.5 else rng.choice([s for s in STYLES if s != "plain"])
 
 
 def _check_thing(thing: Thing, *, alone: bool) -> list[str]:
@@ -207,53 +190,9 @@ def _check_thing(thing: Thing, *, alone: bool) -> list[str]:
     return faults
 
 
-def _place_alone(thing: Thing, rng: random.Random) -> Placement:
-    cells = SIZE_CELLS[thing.size]
-    free = CELLS - cells
-    column = rng.randint(0, free)
-    row = max(0, free - rng.randint(0, 1))
-    if thing.position == "left":
-        column = 0
-    elif thing.position == "right":
-        column = free
-    elif thing.position == "middle":
-        row, column = free // 2, (free + rng.randint(0, 1)) // 2
-    elif thing.position == "top":
-        row = 0
-    elif thing.position == "bottom":
-        row = free
-    return _standing(thing, cells, row, column)
+def _rank(names: Iterable[str], name: str | None) -> int:
+    return 0 if name is None else 1 + list(names).index(name)
 
 
-def _place_pair(scene: Scene, rng: random.Random) -> tuple[Placement, ...]:
-    first, second = scene.things
-    half = CELLS // 2
-    a, b = SIZE_CELLS[first.size], SIZE_CELLS[second.size]
-    if scene.relation in ("left of", "right of"):
-        ground = CELLS - rng.randint(0, 1)
-        near, far = (first, second) if scene.relation == "left of" else (second, first)
-        n, f = SIZE_CELLS[near.size], SIZE_CELLS[far.size]
-        near_at = _standing(near, n, ground - n, rng.randint(0, half - n))
-        far_at = _standing(far, f, ground - f, half + rng.randint(0, half - f))
-        return (near_at, far_at) if near is first else (far_at, near_at)
-    column = rng.randint(0, CELLS - max(a, b))
-    upper, lower = (first, second) if scene.relation == "above" else (second, first)
-    u, low = SIZE_CELLS[upper.size], SIZE_CELLS[lower.size]
-    upper_at = _standing(upper, u, rng.randint(0, half - u), column)
-    lower_at = _standing(lower, low, half + rng.randint(0, half - low), column)
-    return (upper_at, lower_at) if upper is first else (lower_at, upper_at)
-
-
-def _standing(thing: Thing, cells: int, row: int, column: int) -> Placement:
-    return Placement(thing.subject, thing.tint, cells, row, column, thing.variant)
-
-
-def _place_group(thing: Thing, rng: random.Random) -> tuple[Placement, ...]:
-    small, medium = SIZE_CELLS["small"], SIZE_CELLS["medium"]
-    shift = rng.randint(0, 1)
-    if thing.count == 2:
-        spots = [(CELLS - medium - shift, 0), (CELLS - medium - shift, 4)]
-        return tuple(_standing(thing, medium, r, c) for r, c in spots)
-    bottom = [(4 + shift, 0 + shift), (4 + shift, 4 + shift)]
-    top = [(0 + shift, 2 + shift)] if thing.count == 3 else [(0 + shift, 0 + shift), (0 + shift, 4 + shift)]
-    return tuple(_standing(thing, small, r, c) for r, c in top + bottom)
+_GARMENTS = max(len(TOPS), len(BOTTOMS)) * len(GARMENT_TEXTURES) * len(TINTS)
+_OUTFITS = _GARMENTS**2 * SKINS * HAIRS

@@ -5,6 +5,9 @@ Layout legend: B batch, H and W pixels. Pictures are float (B, 3, H, W) in [0, 1
 
 from __future__ import annotations
 
+from functools import cache
+
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -27,18 +30,28 @@ def in_styles(pictures: Tensor, styles: Tensor) -> Tensor:
     return pictures
 
 
-def _luminance(x: Tensor) -> Tensor:
-    return (x * x.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(dim=1, keepdim=True)
+def luminance(x: Tensor) -> Tensor:
+    """Light (B, 1, H, W) of colours (B, 3, H, W), by the weights of ITU-R BT.601 in 1/256.
+
+    Whole numbers up to 255 give exact results, in whatever order and precision a device adds.
+    """
+    return x[:, :1] * (77 / 256) + x[:, 1:2] * (150 / 256) + x[:, 2:3] * (29 / 256)
+
+
+@cache
+def colour(values: tuple[float, float, float], device: torch.device) -> Tensor:
+    """Three channels as float (3,), kept on the device: a copy from the host would make every batch wait."""
+    return torch.tensor(values, device=device)
 
 
 def _sketch(x: Tensor) -> Tensor:
-    light = F.pad(_luminance(x), (1, 1, 1, 1), mode="replicate")
+    light = F.pad(luminance(x), (1, 1, 1, 1), mode="replicate")
     smooth = F.avg_pool2d(light, 3, stride=1)
     smooth = F.pad(smooth, (1, 1, 1, 1), mode="replicate")
     across = smooth[..., 1:-1, 2:] - smooth[..., 1:-1, :-2]
     down = smooth[..., 2:, 1:-1] - smooth[..., :-2, 1:-1]
     ink = (across.square() + down.square()).sqrt().mul(5).clamp(0, 1)
-    shade = 0.92 + 0.08 * _luminance(x)
+    shade = 0.92 + 0.08 * luminance(x)
     return (shade * (1 - 0.85 * ink)).expand(-1, 3, -1, -1)
 
 
@@ -47,12 +60,12 @@ def _pixel_art(x: Tensor) -> Tensor:
 
 
 def _monochrome(x: Tensor) -> Tensor:
-    return _luminance(x).expand(-1, 3, -1, -1)
+    return luminance(x).expand(-1, 3, -1, -1)
 
 
 def _sepia(x: Tensor) -> Tensor:
-    dark, pale = x.new_tensor([0.16, 0.09, 0.04]), x.new_tensor([1.0, 0.93, 0.78])
-    return dark[:, None, None] + _luminance(x) * (pale - dark)[:, None, None]
+    dark, pale = colour((0.16, 0.09, 0.04), x.device), colour((1.0, 0.93, 0.78), x.device)
+    return dark[:, None, None] + luminance(x) * (pale - dark)[:, None, None]
 
 
 def _negative(x: Tensor) -> Tensor:

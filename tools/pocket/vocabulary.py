@@ -7,7 +7,7 @@ table that ships with the package and imports nothing heavy.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -16,6 +16,16 @@ from typing import Literal, get_args
 Size = Literal["small", "medium", "large"]
 SIZES: tuple[Size, ...] = get_args(Size)
 COUNT_WORDS = {2: "two", 3: "three", 4: "four"}
+
+ACCESSORIES: tuple[str, ...] = ("top hat", "party hat", "bow", "flower", "halo", "badge")
+"""What a subject can wear, in any of the colours of `TINTS`."""
+
+PERSON = "person"
+"""The one subject without a sprite: a figure with joints and clothes."""
+TOPS: tuple[str, ...] = ("shirt", "sweater")
+BOTTOMS: tuple[str, ...] = ("trousers", "shorts", "skirt")
+GARMENT_TEXTURES: tuple[str, ...] = ("plain", "striped", "dotted", "checked")
+EDIT_WORDS: tuple[str, ...] = ("make", "it", "add", "remove", "replace", "by", "put", "same")
 
 
 @dataclass(frozen=True)
@@ -161,7 +171,28 @@ def caption_vocabulary() -> tuple[str, ...]:
     words += ["left of", "right of", "above", "below"]
     words += ["on the left", "on the right", "in the middle", "at the top", "at the bottom"]
     words += [f"[panel{i}]" for i in range(1, 13)]
+    # the weights of 2026-11-26 know what stands above and not what stands below
+    words += [PERSON, "wearing", *ACCESSORIES, *TOPS, *BOTTOMS, *GARMENT_TEXTURES, *EDIT_WORDS]
+    words += [word for names in caption_synonyms().values() for pair in names for word in pair]
+    words += [word for others in TINT_SYNONYMS.values() for word in others]
     return tuple(dict.fromkeys(words))
+
+
+@cache
+def caption_synonyms() -> Mapping[str, tuple[tuple[str, str], ...]]:
+    """Other names of each subject that has some, each as singular and plural."""
+    found: dict[str, tuple[tuple[str, str], ...]] = {}
+    for name, subject in SUBJECTS.items():
+        pairs = [(one, _listed_plural(one, subject.synonyms)) for one in subject.synonyms]
+        kept = tuple((one, many) for one, many in pairs if many)
+        if kept:
+            found[name] = kept
+    return found
+
+
+def _listed_plural(word: str, listed: Sequence[str]) -> str:
+    endings = (word + "s", word + "es", word.removesuffix("y") + "ies")
+    return next((other for other in listed if other in endings), "")
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Train the pocket autoencoder on renders of its world.
+"""Train the pocket autoencoder on renders of its world, every style alike, and on made-up textures.
 
 Loss: L1 + L1 of the pixel gradients + 4 x MSE, with a little noise on the latent so that the
 decoder forgives a generator's errors. Layout legend: B batch, C channels, H and W pixels.
@@ -16,14 +16,18 @@ from torch import Tensor, nn
 
 from chatdit.tools.dit.autoencoder import PocketAutoencoder, ResidualBlock
 from chatdit.tools.pocket.renderer import Renderer
-from chatdit.tools.pocket.scene import random_scene
+from chatdit.tools.pocket.samples import Wishes, World, random_sample
+from chatdit.tools.training.checkpoint import load_checkpoint, save_checkpoint
 from chatdit.tools.training.muon import Muon
 from chatdit.tools.training.schedule import Clock, RunLog, rate
 from chatdit.tools.training.streams import StreamOptions, stream
 from chatdit.tools.training.team import Team, mixed_precision
+from chatdit.tools.training.textures import textures
 
 WINDOW_PIXELS = 128
 LATENT_NOISE = 0.1
+TEXTURE_SHARE = 1 / 8
+"""Of the windows: how many are textures, so that the autoencoder can do more than its own world."""
 _LOG_EVERY = 50
 
 
@@ -31,12 +35,15 @@ _LOG_EVERY = 50
 class AutoencoderRecipe:
     """How the autoencoder is trained; `batch` windows a step in each process, two of every picture."""
 
+    world: World = "free"
     minutes: float = 2.0
     steps: int | None = None
     batch: int = 128
     loaders: int = 4
     """Processes that make scenes."""
     rate: float = 2e-3
+    checked: int = 64
+    """Pictures that the trained autoencoder is measured on at the end."""
     compile: bool = True
 
 
@@ -58,26 +65,34 @@ class _Restoration(nn.Module):
 
 
 def train_autoencoder(out: Path, recipe: AutoencoderRecipe, *, team: Team, seed: int) -> PocketAutoencoder:
-    """A trained autoencoder; progress goes to `out/autoencoder.jsonl`."""
+    """Train for `recipe.minutes`, or for what an earlier run in `out` left of them.
+
+    Progress goes to `out/autoencoder.jsonl`, the trained weights to `out/autoencoder` and back.
+    """
     torch.manual_seed(seed)
-    model = PocketAutoencoder().to(team.device)
+    model = PocketAutoencoder()
+    progress = load_checkpoint(out / "autoencoder", model)
+    # convolutions of 16-bit numbers run on tensor cores channels last, and are rearranged for it otherwise
+    model.to(team.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = _optimiser(model)
     if recipe.compile:
         for block in model.modules():
             if isinstance(block, ResidualBlock):
                 block.compile(dynamic=False)
     joined = team.joined(_Restoration(model))
-    torch.manual_seed(hash((seed, team.rank)))
+    name = f"{seed}-{progress.step}-{team.rank}"
+    torch.manual_seed(hash((seed, progress.step, team.rank)))
     renderer, log = Renderer(team.device), RunLog(out / "autoencoder.jsonl", quiet=not team.leads)
-    chunks = stream(StreamOptions(1, recipe.batch // 2), f"autoencoder-{seed}-{team.rank}", recipe.loaders)
-    clock, taken = Clock(recipe.minutes, steps=recipe.steps, agree=team.agree), 0
-    for step, share in clock.ticks():
+    options = StreamOptions(1, recipe.batch // 2, recipe.world, Wishes(even_styles=True))
+    chunks = stream(options, f"autoencoder-{name}", recipe.loaders)
+    clock, taken = Clock(recipe.minutes, progress.seconds, steps=recipe.steps, agree=team.agree), progress.step
+    for step, share in clock.ticks(progress.step):
         pictures = _windows(renderer.draw(next(chunks).drawing), recipe.batch)
         with mixed_precision(team.device):
             restored = joined(pictures).float()
         loss = reconstruction_loss(restored, pictures)
         loss.backward()  # type: ignore[no-untyped-call]
-        factor = rate(share, step, warmup=50, flat=0.3)
+        factor = rate(share, step - progress.step, warmup=50, flat=0.3)
         optimiser.step(recipe.rate * factor, recipe.rate * factor)
         taken = step + 1
         if step % _LOG_EVERY == 0:
@@ -85,8 +100,13 @@ def train_autoencoder(out: Path, recipe: AutoencoderRecipe, *, team: Team, seed:
     # a fresh copy, because what was compiled was compiled for training
     trained = PocketAutoencoder().to(team.device).eval()
     trained.load_state_dict(model.state_dict())
-    windows = taken * recipe.batch * team.size
-    log.write(step=taken, seconds=clock.seconds, windows=windows, psnr_256=evaluate(trained, team.device, seed + 1))
+    if team.leads:
+        save_checkpoint(out / "autoencoder", trained, taken, clock.seconds, torch.float16)
+    windows, found = (
+        taken * recipe.batch * team.size,
+        evaluate(trained, team.device, seed + 1, recipe.checked, recipe.world),
+    )
+    log.write(step=taken, seconds=clock.seconds, windows=windows, psnr_256=found)
     return trained
 
 
@@ -104,17 +124,19 @@ def psnr(restored: Tensor, pictures: Tensor) -> float:
 
 
 @torch.no_grad()
-def evaluate(model: PocketAutoencoder, device: torch.device, seed: int, pictures: int = 64) -> float:
+def evaluate(model: PocketAutoencoder, device: torch.device, seed: int, pictures: int, world: World = "free") -> float:
     """PSNR in dB on `pictures` fresh renders of 256 x 256, every style in its usual share."""
     rng = random.Random(seed)
-    truth = Renderer(device).pictures([random_scene(rng) for _ in range(pictures)], rng)
+    samples = [random_sample(world, rng, 1) for _ in range(pictures)]
+    scenes, placements = [s.scenes[0] for s in samples], [s.placements[0] for s in samples]
+    truth = Renderer(device).pictures_of(scenes, placements, rng)
     return psnr(torch.cat([model.decode(model.encode(chunk)) for chunk in torch.split(truth, 8)]), truth)
 
 
 def _windows(pictures: Tensor, count: int) -> Tensor:
     """`count` windows at random places of pictures (B, 3, H, W); a quarter with exchanged colours, mirrored.
 
-    The odd ones keep the autoencoder from knowing nothing but its own world's palette.
+    The odd ones keep the autoencoder from knowing nothing but its own world's palette; so do textures.
     """
     free = pictures.shape[-1] - WINDOW_PIXELS
     corners = torch.randint(0, free + 1, (2, count, 1), device=pictures.device)
@@ -124,7 +146,10 @@ def _windows(pictures: Tensor, count: int) -> Tensor:
     windows = pictures.permute(0, 2, 3, 1)[which[:, None, None], down[:, :, None], across[:, None, :]]
     odd = windows[: count // 4]
     windows = torch.cat([odd.flip(2)[..., torch.randperm(3, device=pictures.device)], windows[count // 4 :]])
-    return windows.permute(0, 3, 1, 2)
+    windows = windows.permute(0, 3, 1, 2)
+    made_up = max(1, round(count * TEXTURE_SHARE))
+    windows[count - made_up :] = textures(made_up, WINDOW_PIXELS, pictures.device)
+    return windows
 
 
 def _optimiser(model: PocketAutoencoder) -> Muon:

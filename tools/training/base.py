@@ -6,10 +6,7 @@ Layout legend: B batch, N image tokens, E elements of a token, L text tokens.
 
 from __future__ import annotations
 
-import copy
-import random
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,52 +14,29 @@ from diffusers.models.transformers.transformer_flux import FluxTransformer2DMode
 from torch import Tensor, nn
 
 from chatdit.tools.dit.autoencoder import PocketAutoencoder
+from chatdit.tools.dit.flow_policy import shifted
 from chatdit.tools.dit.precision import keep_exact_time, with_exact_time
 from chatdit.tools.dit.text_encoder import PocketTextEncoder, TextEncoderConfig
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.vocabulary import caption_vocabulary
-from chatdit.tools.training.checkpoint import load_checkpoint, save_checkpoint
-from chatdit.tools.training.examples import GRID, Batch, ExamplePool
-from chatdit.tools.training.muon import Muon
-from chatdit.tools.training.schedule import Clock, RunLog, rate
-from chatdit.tools.training.streams import StreamOptions, stream
+from chatdit.tools.training.checkpoint import load_checkpoint
+from chatdit.tools.training.examples import GRID, Batch
+from chatdit.tools.training.pooled import PoolRecipe, train_on_pools
 from chatdit.tools.training.team import Team, mixed_precision
 from chatdit.tools.training.words import seed_words
 
 TIME_SHIFT = 2.0
-_LOG_EVERY = 50
-_SAVE_SECONDS = 60
 
 
 @dataclass(frozen=True)
-class BaseRecipe:
-    """How the base model is trained; batch sizes, for each process, are for 1, 2 and 4 panels."""
+class BaseRecipe(PoolRecipe):
+    """How the base model is trained: beside what is drawn, its double and single blocks."""
 
-    minutes: float = 18.0
-    sitting: float | None = None
-    steps: int | None = None
     blocks: tuple[int, int] = (1, 7)
-    batches: Mapping[int, int] = field(default_factory=lambda: {1: 256, 2: 128, 4: 64})
-    shares: Mapping[int, float] = field(default_factory=lambda: {1: 0.6, 2: 0.2, 4: 0.2})
-    pool: int = 49152
-    """Pictures that each pool holds."""
-    first: int = 8192
-    """Pictures in each before the first step."""
-    chunk: int = 256
-    """Pictures rendered at once."""
-    reuse: int = 4
-    loaders: int = 4
-    """Processes that make scenes, for each pool."""
-    matrix_rate: float = 1.5e-3
-    other_rate: float = 1e-3
-    warmup: int = 100
-    flat: float = 0.6
-    average: float = 0.999
-    compile: bool = True
 
 
 SMALL_RECIPE = BaseRecipe(
-    batches={1: 64, 2: 32, 4: 16}, pool=4096, first=256, chunk=16, reuse=6, loaders=0, compile=False
+    batches={1: 64, 2: 32, 3: 20, 4: 16}, pool=4096, first=256, chunk=16, reuse=6, loaders=0, compile=False
 )
 """For a machine without a GPU."""
 
@@ -91,8 +65,10 @@ class PocketModel(nn.Module):
         return velocity
 
 
-def build_model(blocks: tuple[int, int] = BaseRecipe.blocks) -> PocketModel:
+def build_model(blocks: tuple[int, int] = BaseRecipe.blocks, points: int = 1) -> PocketModel:
     """A fresh pocket model of width 384 with `blocks` double and single FLUX blocks, tokens of 16 pixels.
+
+    With `points` above 1 its output is a `FlowPolicy` of so many times.
 
     adaLN and output layers start at zero (diffusers leaves them random), so that the first
     prediction is zero.
@@ -100,6 +76,7 @@ def build_model(blocks: tuple[int, int] = BaseRecipe.blocks) -> PocketModel:
     transformer = FluxTransformer2DModel(
         patch_size=1,
         in_channels=GRID.elements,
+        out_channels=GRID.elements * points if points > 1 else None,
         num_layers=blocks[0],
         num_single_layers=blocks[1],
         attention_head_dim=64,
@@ -109,21 +86,25 @@ def build_model(blocks: tuple[int, int] = BaseRecipe.blocks) -> PocketModel:
         guidance_embeds=False,
         axes_dims_rope=(16, 24, 24),
     )
+    start_at_zero(transformer)
+    return PocketModel(PocketTextEncoder(TextEncoderConfig(caption_vocabulary())), transformer)
+
+
+def start_at_zero(transformer: FluxTransformer2DModel) -> None:
+    """Set adaLN and output layers to zero."""
     for name, module in transformer.named_modules():
         if isinstance(module, nn.Linear) and ((".norm" in name and name.endswith("linear")) or name in _OUTPUT_LAYERS):
             nn.init.zeros_(module.weight)
             nn.init.zeros_(module.bias)
-    return PocketModel(PocketTextEncoder(TextEncoderConfig(caption_vocabulary())), transformer)
 
 
 _OUTPUT_LAYERS = ("norm_out.linear", "proj_out")
 
 
 def train_base(out: Path, autoencoder: PocketAutoencoder, recipe: BaseRecipe, *, team: Team, seed: int) -> PocketModel:
-    """Train for `recipe.minutes`, or for what an interrupted run in `out` left of them.
+    """Train for `recipe.minutes`, or for what an interrupted run in `out` left of them; the averaged weights.
 
-    Writes a line to `out/base.jsonl` every 50 steps and a checkpoint every minute; returns
-    the averaged weights.
+    Log and checkpoints are `out/base.jsonl` and `out/base`.
     """
     torch.manual_seed(seed)
     renderer = Renderer(team.device)
@@ -131,63 +112,9 @@ def train_base(out: Path, autoencoder: PocketAutoencoder, recipe: BaseRecipe, *,
     seed_words(model.text_encoder, autoencoder, renderer, seed)
     progress = load_checkpoint(out / "base", model)
     model.to(team.device)
-    average = Average(model, recipe.average)
-    optimiser = _optimiser(model)
-    log = RunLog(out / "base.jsonl", quiet=not team.leads)
-    # rendering starts from a seed of its own after every restart, and in every process
-    pools = _pools(recipe, renderer, autoencoder, f"{seed}-{progress.step}-{team.rank}")
-    torch.manual_seed(hash((seed, progress.step, team.rank)))
     if recipe.compile:
         model.transformer.compile_repeated_blocks(dynamic=False)  # type: ignore[no-untyped-call]
-    joined = team.joined(model)
-    order = random.Random(f"{seed}-{progress.step}")
-    clock = Clock(recipe.minutes, progress.seconds, steps=recipe.steps, sitting=recipe.sitting, agree=team.agree)
-    saved, losses, step = clock.seconds, _Losses(team.device), progress.step
-    for step, share in clock.ticks(progress.step):
-        panels = order.choices(list(recipe.shares), list(recipe.shares.values()))[0]
-        loss = flow_loss(joined, pools[panels].draw(recipe.batches[panels]))
-        loss.backward()  # type: ignore[no-untyped-call]
-        factor = rate(share, step - progress.step, recipe.warmup, recipe.flat)
-        optimiser.step(recipe.matrix_rate * factor, recipe.other_rate * factor)
-        average.update(model, step)
-        losses.add(panels, loss)
-        step += 1
-        if step % _LOG_EVERY == 0:
-            log.write(step=step, seconds=clock.seconds, factor=factor, **losses.means())
-        if team.leads and clock.seconds - saved > _SAVE_SECONDS:
-            save_checkpoint(out / "base", average.model, step, clock.seconds)
-            saved = clock.seconds
-    if team.leads:
-        save_checkpoint(out / "base", average.model, step, clock.seconds)
-    counts = {f"sets_{p}": pool.seen * team.size for p, pool in pools.items()}
-    log.write(step=step, seconds=clock.seconds, processes=team.size, **losses.means(), **counts)
-    return average.model
-
-
-def _pools(recipe: BaseRecipe, renderer: Renderer, autoencoder: PocketAutoencoder, seed: str) -> dict[int, ExamplePool]:
-    pools = {}
-    for panels in recipe.batches:
-        chunks = stream(StreamOptions(panels, max(1, recipe.chunk // panels)), seed, recipe.loaders)
-        pools[panels] = ExamplePool(panels, recipe.pool // panels, chunks, renderer, autoencoder, recipe.reuse)
-        pools[panels].fill(min(recipe.pool, recipe.first) // panels)
-    return pools
-
-
-class _Losses:
-    """Mean loss for each number of panels since the last time they were asked for; no step waits for it."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._sums: dict[int, tuple[Tensor, int]] = {}
-
-    def add(self, panels: int, loss: Tensor) -> None:
-        total, count = self._sums.get(panels, (torch.zeros((), device=self._device), 0))
-        self._sums[panels] = (total + loss.detach(), count + 1)
-
-    def means(self) -> dict[str, float]:
-        means = {f"loss_{p}": (total / count).item() for p, (total, count) in sorted(self._sums.items())}
-        self._sums = {}
-        return means
+    return train_on_pools(out, "base", model, flow_loss, recipe, autoencoder, renderer, progress, team=team, seed=seed)
 
 
 def flow_loss(model: nn.Module, batch: Batch) -> Tensor:
@@ -209,24 +136,4 @@ def training_times(size: int, device: torch.device) -> Tensor:
     """Times (B,): nine in ten logit-normal(0, 1), the rest uniform, then shifted towards noise."""
     normal = torch.randn(size, device=device).sigmoid()
     times = torch.where(torch.rand(size, device=device) < 0.9, normal, torch.rand(size, device=device))
-    return TIME_SHIFT * times / (1 + (TIME_SHIFT - 1) * times)
-
-
-class Average:
-    """Exponential moving average of a model's weights, quick at first."""
-
-    def __init__(self, model: PocketModel, decay: float) -> None:
-        self.model = copy.deepcopy(model).requires_grad_(False)
-        self._decay = decay
-
-    @torch.no_grad()
-    def update(self, model: PocketModel, step: int) -> None:
-        """Move towards `model`."""
-        weight = 1 - min(self._decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.model.parameters()), [p.detach() for p in model.parameters()], weight)  # pyright: ignore[reportPrivateImportUsage]
-
-
-def _optimiser(model: PocketModel) -> Muon:
-    matrices = [p for name, p in model.named_parameters() if p.dim() == 2 and "blocks." in name and ".norm" not in name]
-    chosen = {id(p) for p in matrices}
-    return Muon(matrices, [p for p in model.parameters() if id(p) not in chosen])
+    return shifted(times, TIME_SHIFT)

@@ -15,6 +15,7 @@ from chatdit.tools.dit.autoencoder import PocketAutoencoder
 from chatdit.tools.dit.packing import Grid, position_ids
 from chatdit.tools.dit.rows import Segment
 from chatdit.tools.pocket.renderer import Renderer
+from chatdit.tools.pocket.samples import GIVENS
 from chatdit.tools.pocket.scene import PICTURE_PIXELS
 from chatdit.tools.training.streams import SetChunk
 from chatdit.tools.training.team import mixed_precision
@@ -23,7 +24,7 @@ GRID = Grid(downscale=8, pack=2, channels=16)
 TOKENS_A_SIDE = PICTURE_PIXELS // GRID.token_size
 CANVAS_COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2}
 EMPTY_CAPTION_SHARE = 0.1
-GIVEN_SHARE = 0.3
+GIVEN_SHARE = 0.4
 CANVAS_SHARE = 0.5
 
 
@@ -64,7 +65,7 @@ class ExamplePool:
         area = panels * TOKENS_A_SIDE**2
         self._tokens = torch.empty(capacity, area, GRID.elements, dtype=torch.float16, device=self._device)
         self._ids: Tensor | None = None
-        self._varied = torch.empty(capacity, dtype=torch.bool, device=self._device)
+        self._given = torch.empty(capacity, dtype=torch.int64, device=self._device)
 
     def fill(self, count: int) -> None:
         """Render and encode at least `count` new sets; beyond the capacity they replace the oldest."""
@@ -84,11 +85,11 @@ class ExamplePool:
             self._tokens[chosen].float(),
             self._ids[chosen] * told,
             panel_positions(self.panels, canvas=canvas).to(self._device, non_blocking=True),
-            given_panels(self._varied[chosen], self.panels).repeat_interleave(TOKENS_A_SIDE**2, dim=1),
+            given_panels(self._given[chosen], self.panels).repeat_interleave(TOKENS_A_SIDE**2, dim=1),
         )
 
     def _take(self, chunk: SetChunk) -> int:
-        count = len(chunk.varied)
+        count = len(chunk.given)
         tokens = encode_tokens(self._autoencoder, self._renderer.draw(chunk.drawing))
         capacity = len(self._tokens)
         spots = (torch.arange(count) + self._next) % capacity
@@ -99,22 +100,25 @@ class ExamplePool:
             self._ids = torch.zeros(capacity, chunk.text_ids.shape[1], dtype=torch.int64, device=self._device)
         self._tokens[spots] = tokens.half().view(count, -1, GRID.elements)
         self._ids[spots] = chunk.text_ids.to(self._device, non_blocking=True)
-        self._varied[spots] = chunk.varied.to(self._device, non_blocking=True)
+        self._given[spots] = chunk.given.to(self._device, non_blocking=True)
         self.seen += count
         return count
 
 
-def given_panels(varied: Tensor, panels: int) -> Tensor:
-    """Which panels of each set are given, bool (B, P): some of every varied set, of the others' GIVEN_SHARE.
+def given_panels(rules: Tensor, panels: int) -> Tensor:
+    """Which panels of each set are given, bool (B, P), by rules int64 (B,) that index `GIVENS`.
 
-    At least one panel is always left to draw.
+    "first" means that one, "some" some for certain, "any" some in GIVEN_SHARE of the sets. At least one
+    panel is always left to draw.
     """
+    size, device = len(rules), rules.device
     if panels == 1:
-        return torch.zeros(len(varied), 1, dtype=torch.bool, device=varied.device)
-    order = torch.rand(len(varied), panels, device=varied.device).argsort(dim=1)
-    count = torch.randint(1, panels, (len(varied),), device=varied.device)
-    shown = varied | (torch.rand(len(varied), device=varied.device) < GIVEN_SHARE)
-    return order < (count * shown)[:, None]
+        return torch.zeros(size, 1, dtype=torch.bool, device=device)
+    order = torch.rand(size, panels, device=device).argsort(dim=1)
+    count = torch.randint(1, panels, (size,), device=device)
+    shown = (rules == GIVENS.index("some")) | (torch.rand(size, device=device) < GIVEN_SHARE)
+    first = torch.arange(panels, device=device) == 0
+    return torch.where((rules == GIVENS.index("first"))[:, None], first, order < (count * shown)[:, None])
 
 
 def panel_positions(panels: int, *, canvas: bool) -> Tensor:

@@ -1,8 +1,8 @@
-"""The whole training of pocket as stages that leave files: autoencoder, base, recogniser, export.
+"""The whole training of pocket as stages that leave files: autoencoder, base, few-step, recogniser, detector, export.
 
 Every stage can run alone, in its own process, from what the earlier ones left in `out`:
 
-    autoencoder.safetensors   base/part-*.safetensors   recogniser.safetensors   pocket/ (the folder to ship)
+    autoencoder/part-*.safetensors   base/part-*.safetensors   recogniser.safetensors   pocket/ (the folder to ship)
 """
 
 from __future__ import annotations
@@ -10,29 +10,37 @@ from __future__ import annotations
 import json
 import platform
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import torch
-from safetensors.torch import load_file, save_file
 
 from chatdit.tools.dit.autoencoder import PocketAutoencoder
-from chatdit.tools.dit.loading import PocketDefaults, save_pocket_folder
+from chatdit.tools.dit.loading import PocketDefaults, load_pocket_modules, save_pocket_folder
 from chatdit.tools.dit.storage import save_weights
+from chatdit.tools.pocket.samples import World
 from chatdit.tools.pocket.scene import MAX_PANELS, PICTURE_PIXELS
+from chatdit.tools.pocket.vocabulary import caption_vocabulary
 from chatdit.tools.training.autoencoder import SMALL_RECIPE as SMALL_AUTOENCODER_RECIPE
 from chatdit.tools.training.autoencoder import AutoencoderRecipe, train_autoencoder
 from chatdit.tools.training.base import SMALL_RECIPE as SMALL_BASE_RECIPE
-from chatdit.tools.training.base import TIME_SHIFT, BaseRecipe, build_model, train_base
-from chatdit.tools.training.checkpoint import load_checkpoint
+from chatdit.tools.training.base import TIME_SHIFT, BaseRecipe, PocketModel, build_model, train_base
+from chatdit.tools.training.checkpoint import forget_checkpoint, has_checkpoint, load_checkpoint, save_checkpoint
+from chatdit.tools.training.detector import SMALL_DETECTOR_RECIPE, DetectorRecipe, train_detector
+from chatdit.tools.training.few_step import SMALL_FEW_STEP_RECIPE, FewStepRecipe, train_few_step
+from chatdit.tools.training.pooled import PoolRecipe
 from chatdit.tools.training.recogniser import train_recogniser
 from chatdit.tools.training.team import Team, team
+from chatdit.tools.training.words import with_words
 from chatdit.tools.types import ToolError
 
-Stage = Literal["autoencoder", "base", "recogniser", "export"]
+Stage = Literal["autoencoder", "base", "few-step", "recogniser", "detector", "export"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
+RecipeT = TypeVar("RecipeT", bound=PoolRecipe)
+CHECK_STEPS = 10
+FEW_STEPS = 4
 DEFAULTS = PocketDefaults(
     steps=8, guidance=3.0, shift=TIME_SHIFT, width=PICTURE_PIXELS, height=PICTURE_PIXELS, max_panels=MAX_PANELS
 )
@@ -47,15 +55,21 @@ def train_pocket(
     seed: int,
     fresh: bool,
     sitting: float | None = None,
+    start: str | None = None,
+    world: World = "free",
+    check: bool = False,
 ) -> Path:
     """Run one stage for `minutes` and return what it wrote; `fresh` forgets an interrupted run of it.
 
-    `sitting` ends the base stage after so many minutes, to be gone on with by the same call. Started by
+    With `check` a stage ends after CHECK_STEPS small steps, which shows that it runs and trains nothing.
+
+    `sitting` ends the base stage after so many minutes, to be gone on with by the same call. `start` names a
+    pocket model whose weights stages begin from that have nothing in `out` yet. Started by
     `torchrun`, its processes train the autoencoder and the base together, one GPU each. Appends what was
     done to `out/record.jsonl`: command, device, versions, minutes, seed.
 
     Raises:
-        ToolError: an earlier stage's file is missing.
+        ToolError: an earlier stage's file is missing, or `start` is no pocket model.
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.backends.cuda.matmul.allow_tf32 = True
@@ -65,69 +79,151 @@ def train_pocket(
         torch.backends.cuda.enable_cudnn_sdp(False)
     started = time.monotonic()
     with team(device) as members:
-        result = _run(stage, out, minutes, sitting, members, seed, fresh)
         if members.leads:
-            _record(out, stage, minutes, time.monotonic() - started, members, seed)
+            _prepare(out, stage, start, fresh)
+        members.wait()
+        result = _run(_Order(stage, out, minutes, sitting, world, check, seed), members)
+        if members.leads:
+            options = f" --world {world}" + ("" if sitting is None else f" --sitting {sitting:g}")
+            options += "" if start is None else f" --start {start}"
+            _record(out, f"--stage {stage} --minutes {minutes:g}{options} --seed {seed}", started, members)
     return result
 
 
 def load_autoencoder(out: Path) -> PocketAutoencoder:
     """The autoencoder that the first stage left in `out`."""
-    path = out / "autoencoder.safetensors"
-    if not path.is_file():
-        raise ToolError(f"no autoencoder at {path}: run the stage 'autoencoder' with the same --out first")
-    model = PocketAutoencoder()
-    model.load_state_dict(load_file(path))
+    folder, model = out / "autoencoder", PocketAutoencoder()
+    if not has_checkpoint(folder):
+        raise ToolError(f"no autoencoder at {folder}: run the stage 'autoencoder' with the same --out first")
+    load_checkpoint(folder, model)
     return model.eval().requires_grad_(False)
 
 
-def _run(stage: Stage, out: Path, minutes: float, sitting: float | None, members: Team, seed: int, fresh: bool) -> Path:
-    device = members.device
-    on_gpu = device.type == "cuda"
-    if stage == "autoencoder":
-        recipe = replace(AutoencoderRecipe() if on_gpu else SMALL_AUTOENCODER_RECIPE, minutes=minutes)
-        path = out / "autoencoder.safetensors"
-        weights = train_autoencoder(out, recipe, team=members, seed=seed).state_dict()
-        if members.leads:
-            save_file({k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in weights.items()}, path)
-        return path
+def load_base(out: Path) -> PocketModel:
+    """The base that its stage left in `out`."""
+    model = build_model()
+    if not has_checkpoint(out / "base"):
+        raise ToolError(f"no checkpoint at {out / 'base'}: run the stage 'base' with the same --out first")
+    load_checkpoint(out / "base", model)
+    return model
+
+
+def _prepare(out: Path, stage: Stage, start: str | None, fresh: bool) -> None:
+    """Forget what a stage left, and put the weights of `start` where stages look for theirs."""
+    if fresh and stage in _TRAINED:
+        forget_checkpoint(out / stage)
+    if start is None:
+        return
+    modules = load_pocket_modules(start)
+    if modules.transformer.config["out_channels"] is not None:
+        raise ToolError(f"{start} is a model of few steps, which no stage goes on from: name one that is not distilled")
+    if not has_checkpoint(out / "autoencoder"):
+        save_checkpoint(out / "autoencoder", modules.autoencoder, 0, 0.0, torch.float16)
+    if not has_checkpoint(out / "base"):
+        text_encoder = with_words(modules.text_encoder, caption_vocabulary())
+        save_checkpoint(out / "base", PocketModel(text_encoder, modules.transformer), 0, 0.0)
+
+
+@dataclass(frozen=True)
+class _Order:
+    stage: Stage
+    out: Path
+    minutes: float
+    sitting: float | None
+    world: World
+    check: bool
+    seed: int
+
+
+def _run(order: _Order, members: Team) -> Path:
+    device, out = members.device, order.out
+    if order.stage == "autoencoder":
+        train_autoencoder(out, _autoencoder_recipe(order, device), team=members, seed=order.seed)
+        return out / "autoencoder"
     autoencoder = load_autoencoder(out).to(device)
-    if stage == "recogniser":
+    if order.stage == "recogniser":
         path = out / "recogniser.safetensors"
         network = train_recogniser(
-            out, autoencoder, minutes=minutes, device=device, seed=seed, loaders=4 if on_gpu else 0
+            out,
+            autoencoder,
+            minutes=order.minutes,
+            steps=CHECK_STEPS if order.check else None,
+            device=device,
+            seed=order.seed,
+            world=order.world,
+            loaders=4 if device.type == "cuda" and not order.check else 0,
+            batch=4 if order.check else 32,
         )
         save_weights(path, network.state_dict(), quantize=True)
         return path
-    if stage == "base":
-        if fresh and members.leads:
-            (out / "base" / "progress.json").unlink(missing_ok=True)
-        recipe_ = replace(BaseRecipe() if on_gpu else SMALL_BASE_RECIPE, minutes=minutes, sitting=sitting)
-        train_base(out, autoencoder, recipe_, team=members, seed=seed)
+    if order.stage == "detector":
+        path = out / "detector.safetensors"
+        detector = train_detector(out, autoencoder, _detector_recipe(order, device), device=device, seed=order.seed)
+        save_weights(path, detector.state_dict(), quantize=True)
+        return path
+    if order.stage == "base":
+        train_base(out, autoencoder, _base_recipe(order, device), team=members, seed=order.seed)
         return out / "base"
+    if order.stage == "few-step":
+        train_few_step(out, load_base(out), autoencoder, _few_step_recipe(order, device), team=members, seed=order.seed)
+        return out / "few-step"
     return _export(out, autoencoder.cpu())
 
 
+def _autoencoder_recipe(order: _Order, device: torch.device) -> AutoencoderRecipe:
+    recipe = AutoencoderRecipe() if device.type == "cuda" else SMALL_AUTOENCODER_RECIPE
+    recipe = replace(recipe, world=order.world, minutes=order.minutes)
+    return replace(recipe, steps=CHECK_STEPS, batch=4, checked=4, loaders=0) if order.check else recipe
+
+
+def _base_recipe(order: _Order, device: torch.device) -> BaseRecipe:
+    return _ordered(BaseRecipe() if device.type == "cuda" else SMALL_BASE_RECIPE, order)
+
+
+def _few_step_recipe(order: _Order, device: torch.device) -> FewStepRecipe:
+    return _ordered(FewStepRecipe() if device.type == "cuda" else SMALL_FEW_STEP_RECIPE, order)
+
+
+def _ordered(recipe: RecipeT, order: _Order) -> RecipeT:
+    recipe = replace(recipe, world=order.world, minutes=order.minutes, sitting=order.sitting)
+    if not order.check:
+        return recipe
+    few = {panels: 1 for panels in recipe.batches}
+    return replace(recipe, steps=CHECK_STEPS, batches=few, pool=16, first=4, chunk=4, loaders=0)
+
+
+def _detector_recipe(order: _Order, device: torch.device) -> DetectorRecipe:
+    recipe = DetectorRecipe() if device.type == "cuda" else SMALL_DETECTOR_RECIPE
+    recipe = replace(recipe, world=order.world, minutes=order.minutes)
+    return replace(recipe, steps=CHECK_STEPS, batch=4, checked=4, loaders=0) if order.check else recipe
+
+
 def _export(out: Path, autoencoder: PocketAutoencoder) -> Path:
-    model = build_model()
-    if not load_checkpoint(out / "base", model).step:
-        raise ToolError(f"no checkpoint at {out / 'base'}: run the stage 'base' with the same --out first")
+    model, defaults = load_base(out), DEFAULTS
+    if has_checkpoint(out / "few-step"):
+        recipe = FewStepRecipe()
+        model = build_model(points=recipe.points)
+        load_checkpoint(out / "few-step", model)
+        defaults = replace(DEFAULTS, steps=FEW_STEPS, guidance=1.0, horizon=recipe.horizon)
     folder = out / "pocket"
-    save_pocket_folder(folder, model.transformer, autoencoder, model.text_encoder, DEFAULTS, quantize=True)
+    save_pocket_folder(folder, model.transformer, autoencoder, model.text_encoder, defaults, quantize=True)
     return folder
 
 
-def _record(out: Path, stage: Stage, minutes: float, seconds: float, members: Team, seed: int) -> None:
+def _record(out: Path, options: str, started: float, members: Team) -> None:
     device = members.device
     name = f"CPU, {torch.get_num_threads()} threads"
     if device.type == "cuda":
         name = f"{members.size} x {torch.cuda.get_device_name(device)}"
     entry = {
-        "command": f"chatdit train pocket --stage {stage} --minutes {minutes:g} --seed {seed}",
+        "command": f"chatdit train pocket {options}",
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "device": name,
-        "seconds": round(seconds, 1),
+        "seconds": round(time.monotonic() - started, 1),
         "versions": {"python": platform.python_version(), "torch": version("torch"), "diffusers": version("diffusers")},
     }
     with (out / "record.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")
+
+
+_TRAINED = ("autoencoder", "base", "few-step")

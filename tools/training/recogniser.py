@@ -13,6 +13,7 @@ from chatdit.tools.dit.autoencoder import PocketAutoencoder
 from chatdit.tools.pocket.drawing import BACKGROUND_VARIANTS, Drawing
 from chatdit.tools.pocket.recogniser import PlaceNetwork
 from chatdit.tools.pocket.renderer import Renderer
+from chatdit.tools.pocket.samples import Wishes, World
 from chatdit.tools.pocket.vocabulary import SUBJECTS
 from chatdit.tools.training.muon import Muon
 from chatdit.tools.training.schedule import Clock, RunLog, rate
@@ -31,6 +32,7 @@ def train_recogniser(
     steps: int | None = None,
     device: torch.device,
     seed: int,
+    world: World = "free",
     loaders: int = 0,
     batch: int = 32,
     peak: float = 2e-3,
@@ -47,7 +49,7 @@ def train_recogniser(
     chosen = {id(p) for p in matrices}
     optimiser = Muon(matrices, [p for p in model.parameters() if id(p) not in chosen])
     renderer, clock, log = Renderer(device), Clock(minutes, steps=steps), RunLog(out / "recogniser.jsonl")
-    options = StreamOptions(1, batch, tuple(SUBJECTS), even_styles=True)
+    options = StreamOptions(1, batch, world, Wishes(tuple(SUBJECTS), even_styles=True))
     chunks = stream(options, f"recogniser-{seed}", loaders)
     taken = 0
     for step, share in clock.ticks():

@@ -7,22 +7,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from chatdit.tools.dit.text_encoder import PhraseTokenizer, TextEncoderConfig, pad_token_ids
-from chatdit.tools.pocket.captions import caption, joint_caption
+from chatdit.tools.dit.text_encoder import TOKEN_BUCKET, PhraseTokenizer, TextEncoderConfig, pad_token_ids
 from chatdit.tools.pocket.drawing import Drawing, drawing
-from chatdit.tools.pocket.scene import Scene, nameless, place, random_scene, random_set
-from chatdit.tools.pocket.vocabulary import DRAWABLE, STYLES, caption_vocabulary
-
-NAMELESS_SHARE = 0.4
-VARIED_SHARE = 0.4
-"""Of the nameless sets: how many show a look that no word could tell, and so always need a given panel."""
+from chatdit.tools.pocket.samples import GIVENS, Sample, Wishes, World, random_sample
+from chatdit.tools.pocket.vocabulary import caption_vocabulary
 
 
 class SetChunk(NamedTuple):
@@ -32,8 +27,8 @@ class SetChunk(NamedTuple):
     """n P pictures, the panels of a set next to each other."""
     text_ids: Tensor
     """int64 (n, L)"""
-    varied: Tensor
-    """bool (n,)"""
+    given: Tensor
+    """int64 (n,): which panels of each set are given, as an index into `GIVENS`."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +37,8 @@ class StreamOptions:
 
     panels: int
     sets: int
-    subjects: Sequence[str] = DRAWABLE
-    even_styles: bool = False
-    """Every style as often as the others, instead of plain in two of three."""
+    world: World = "free"
+    wishes: Wishes = field(default_factory=Wishes)
 
 
 class SetStream(IterableDataset[SetChunk]):
@@ -71,20 +65,22 @@ def stream(options: StreamOptions, seed: str, workers: int) -> Iterator[SetChunk
 
 
 def _chunk(options: StreamOptions, tokenizer: PhraseTokenizer, rng: random.Random) -> SetChunk:
-    sets, captions, looks = [], [], []
-    for _ in range(options.sets):
-        hidden = options.panels > 1 and rng.random() < NAMELESS_SHARE
-        varied = hidden and rng.random() < VARIED_SHARE
-        scenes = _scenes(options, rng, varied)
-        sets.append(scenes)
-        captions.append(tokenizer(joint_caption([caption(nameless(s) if hidden else s) for s in scenes])).ids)
-        looks.append(varied)
-    flat = [scene for scenes in sets for scene in scenes]
-    numbers = drawing(flat, [place(scene, rng) for scene in flat], rng)
-    return SetChunk(numbers, pad_token_ids(captions, tokenizer.max_tokens), torch.tensor(looks))
+    samples: list[Sample] = []
+    captions = []
+    while len(samples) < options.sets:
+        sample = random_sample(options.world, rng, options.panels, options.wishes)
+        ids = tokenizer(sample.caption).ids
+        # the transformer reads padding too, so its number must not change: what needs more is left out
+        if len(ids) <= TOKEN_BUCKET:
+            samples.append(sample)
+            captions.append(ids)
+    return SetChunk(
+        _drawing(samples, rng),
+        pad_token_ids(captions, tokenizer.max_tokens),
+        torch.tensor([GIVENS.index(sample.given) for sample in samples]),
+    )
 
 
-def _scenes(options: StreamOptions, rng: random.Random, varied: bool) -> tuple[Scene, ...]:
-    if options.panels > 1:
-        return random_set(rng, options.panels, options.subjects, varied=varied)
-    return (random_scene(rng, options.subjects, rng.choice(list(STYLES)) if options.even_styles else None),)
+def _drawing(samples: Sequence[Sample], rng: random.Random) -> Drawing:
+    scenes = [scene for sample in samples for scene in sample.scenes]
+    return drawing(scenes, [placed for sample in samples for placed in sample.placements], rng)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import distributed, nn
@@ -19,6 +19,7 @@ class Team:
     device: torch.device
     rank: int = 0
     size: int = 1
+    _joined: list[DistributedDataParallel] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def leads(self) -> bool:
@@ -27,7 +28,15 @@ class Team:
 
     def joined(self, model: nn.Module) -> nn.Module:
         """The model to call in training, so that gradients are averaged over the team."""
-        return DistributedDataParallel(model) if self.size > 1 else model
+        if self.size == 1:
+            return model
+        self._joined.append(DistributedDataParallel(model))
+        return self._joined[-1]
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.size > 1:
+            distributed.barrier()
 
     def agree(self, value: float) -> float:
         """The leader's value."""
@@ -37,6 +46,14 @@ class Team:
         told = torch.tensor([value], dtype=torch.float64)
         distributed.broadcast(told, src=0)
         return float(told)
+
+    def _leave(self) -> None:
+        # The last owner of the group joins its threads. A reducer does that while it holds Python's lock, for which
+        # those threads may wait, so none may outlive the group; the group itself lets go of the lock.
+        for model in self._joined:
+            model.reducer = model.logger = None  # type: ignore[assignment]
+        self._joined.clear()
+        distributed.destroy_process_group()
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:
@@ -57,7 +74,8 @@ def team(device: torch.device) -> Iterator[Team]:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
+    members = Team(device, rank, size)
     try:
-        yield Team(device, rank, size)
+        yield members
     finally:
-        distributed.destroy_process_group()
+        members._leave()

@@ -7,6 +7,9 @@ Words of held-out subjects stay random: the base model must know nothing of them
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -15,9 +18,17 @@ from chatdit.tools.dit.text_encoder import PhraseTokenizer, PocketTextEncoder
 from chatdit.tools.pocket.backgrounds import background_pictures
 from chatdit.tools.pocket.drawing import BACKGROUND_VARIANTS
 from chatdit.tools.pocket.renderer import Renderer
-from chatdit.tools.pocket.scene import SIZE_CELLS
-from chatdit.tools.pocket.vocabulary import BACKGROUNDS, DRAWABLE, SUBJECTS
+from chatdit.tools.pocket.vocabulary import (
+    BACKGROUNDS,
+    DRAWABLE,
+    SUBJECTS,
+    caption_synonyms,
+    find_subject,
+    find_tint,
+)
 from chatdit.tools.training.examples import encode_tokens
+
+_SPRITE_PIXELS = 128
 
 
 @torch.no_grad()
@@ -31,12 +42,33 @@ def seed_words(encoder: PocketTextEncoder, autoencoder: PocketAutoencoder, rende
     for name, code in zip(DRAWABLE, _codes(_sprite_latents(autoencoder, renderer), width, generator), strict=True):
         singular, plural = tokenizer(name).ids[0], tokenizer(SUBJECTS[name].plural).ids[0]
         words[singular] = code
-        if plural != singular:
-            words[plural] = code + 0.3 * torch.randn(width, generator=generator)
+        others = [word for pair in caption_synonyms().get(name, ()) for word in pair]
+        for other in {plural, *(tokenizer(word).ids[0] for word in others)} - {singular}:
+            words[other] = code + 0.3 * torch.randn(width, generator=generator)
     places = _codes(_place_latents(autoencoder), width, generator)
     for name, code in zip(BACKGROUNDS, places, strict=True):
         words[tokenizer(BACKGROUNDS[name].phrase).ids[0]] = code
     encoder.words.weight.copy_(words)
+
+
+@torch.no_grad()
+def with_words(encoder: PocketTextEncoder, vocabulary: Sequence[str]) -> PocketTextEncoder:
+    """The encoder with another vocabulary: words of both keep their meaning, new ones start near a word of the same
+    thing, or as noise as strong as the rest.
+    """
+    old = {phrase: row for row, phrase in enumerate(encoder.config.vocabulary, start=1)}
+    made = PocketTextEncoder(replace(encoder.config, vocabulary=tuple(vocabulary)))
+    made.load_state_dict({k: v for k, v in encoder.state_dict().items() if k != "words.weight"}, strict=False)
+    generator, spread = torch.Generator().manual_seed(0), encoder.words.weight[1:].std()
+    made.words.weight[0] = 0
+    for row, phrase in enumerate(vocabulary, start=1):
+        noise = spread * torch.randn(encoder.config.width, generator=generator)
+        like = old.get(find_subject(phrase) or find_tint(phrase) or "")
+        if phrase in old:
+            made.words.weight[row] = encoder.words.weight[old[phrase]]
+        else:
+            made.words.weight[row] = noise if like is None else encoder.words.weight[like] + 0.3 * noise
+    return made
 
 
 def _codes(latents: Tensor, width: int, generator: torch.Generator) -> Tensor:
@@ -51,8 +83,8 @@ def _codes(latents: Tensor, width: int, generator: torch.Generator) -> Tensor:
 
 
 def _sprite_latents(autoencoder: PocketAutoencoder, renderer: Renderer) -> Tensor:
-    tiles = renderer.sprites(None, SIZE_CELLS["medium"])[[SUBJECTS[name].index for name in DRAWABLE]]
-    on_grey = tiles[:, :3] * tiles[:, 3:] + 0.6 * (1 - tiles[:, 3:])
+    tiles = renderer.sprites(None, _SPRITE_PIXELS, [SUBJECTS[name].index for name in DRAWABLE])
+    on_grey = tiles[:, :3] + 0.6 * (1 - tiles[:, 3:])
     return encode_tokens(autoencoder, on_grey * 2 - 1).flatten(1).cpu()
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from chatdit.kernels.block_plan import BlockPlan
-from chatdit.kernels.block_rows import head_rows
+from chatdit.kernels.plan.block_plan import BlockPlan
+from chatdit.kernels.plan.block_rows import head_rows
 
 
 @pytest.fixture

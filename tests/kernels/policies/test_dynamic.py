@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from chatdit.kernels.block_axis import Segment
-from chatdit.kernels.block_plan import BlockPlan
-from chatdit.kernels.block_rows import BlockRows
 from chatdit.kernels.errors import KernelError
+from chatdit.kernels.plan.block_axis import Segment
+from chatdit.kernels.plan.block_plan import BlockPlan
+from chatdit.kernels.plan.block_rows import BlockRows
 from chatdit.kernels.policies.adaspa import AdaSpa, adaptive_rows, block_mass
 from chatdit.kernels.policies.block_choice import block_means, top_k_rows, top_p_mask
 from chatdit.kernels.policies.draft import Draft, top_share
@@ -171,6 +171,8 @@ def test_adaspa_searches_at_two_steps_and_reuses_between(draw: Any) -> None:
     found = {step: policy(q + step, k, geometry, Place(step, 50), LAYER).rows for step in (10, 11, 29, 30, 31)}
     assert found[10] is found[11] is found[29]
     assert found[30] is found[31] is not found[10]
+    with pytest.raises(KernelError, match="make a policy for each sampling run"):
+        policy(q[:, :, :320], k[:, :, :320], Geometry(8, 40), Place(31, 50), LAYER)
 
 
 def test_nabla_joins_pooled_mass_and_window(draw: Any, block_map: Any) -> None:

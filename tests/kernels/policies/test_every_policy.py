@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from chatdit.kernels.block_axis import Segment
 from chatdit.kernels.errors import KernelError
-from chatdit.kernels.hierarchy import Hierarchy
+from chatdit.kernels.llsa.hierarchy import Hierarchy
+from chatdit.kernels.plan.block_axis import Segment
 from chatdit.kernels.policies.adaspa import AdaSpa
 from chatdit.kernels.policies.catalogue import POLICIES
 from chatdit.kernels.policies.clear import Clear

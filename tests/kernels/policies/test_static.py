@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from chatdit.kernels.block_axis import Segment
-from chatdit.kernels.block_plan import BlockPlan
 from chatdit.kernels.errors import KernelError
+from chatdit.kernels.plan.block_axis import Segment
+from chatdit.kernels.plan.block_plan import BlockPlan
 from chatdit.kernels.policies.clear import Clear
 from chatdit.kernels.policies.efficient_vdit import EfficientVdit, frame_mask
 from chatdit.kernels.policies.geometry import Geometry, Place

@@ -18,18 +18,20 @@ from chatdit.tools.dit.text_encoder import PocketTextEncoder, TextEncoderConfig
 WORDS = ("[panel1]", "[panel2]", "cat", "dog", "fire truck", "beach", "moon", "on", "left", "large", "red", "fox")
 
 
-def tiny_transformer(*, in_channels: int, text_width: int, guidance_embeds: bool = False) -> FluxTransformer2DModel:
+def tiny_transformer(
+    *, in_channels: int, text_width: int, guidance_embeds: bool = False, head_dim: int = 16
+) -> FluxTransformer2DModel:
     torch.manual_seed(0)
     model: FluxTransformer2DModel = FluxTransformer2DModel(
         in_channels=in_channels,
         num_layers=1,
         num_single_layers=2,
-        attention_head_dim=16,
+        attention_head_dim=head_dim,
         num_attention_heads=2,
         joint_attention_dim=text_width,
         pooled_projection_dim=text_width,
         guidance_embeds=guidance_embeds,
-        axes_dims_rope=(4, 6, 6),
+        axes_dims_rope=(head_dim // 4, 3 * head_dim // 8, 3 * head_dim // 8),
     )
     model.eval()
     return model
@@ -37,14 +39,23 @@ def tiny_transformer(*, in_channels: int, text_width: int, guidance_embeds: bool
 
 @pytest.fixture(scope="session")
 def pocket_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _save_pocket(tmp_path_factory.mktemp("models") / "tiny-pocket", head_dim=16)
+
+
+@pytest.fixture(scope="session")
+def wide_pocket(tmp_path_factory: pytest.TempPathFactory) -> DiT:
+    """A pocket whose heads are wide enough for sparse attention."""
+    return DiT.load(_save_pocket(tmp_path_factory.mktemp("models") / "wide-pocket", head_dim=32), device="cpu")
+
+
+def _save_pocket(folder: Path, *, head_dim: int) -> Path:
     torch.manual_seed(1)
     narrow = AutoencoderConfig(
         encoder_widths=(8, 8), encoder_blocks=(1, 1), decoder_widths=(8, 8, 8), decoder_blocks=(1, 1, 1)
     )
-    folder = tmp_path_factory.mktemp("models") / "tiny-pocket"
     save_pocket_folder(
         folder,
-        tiny_transformer(in_channels=256, text_width=32),
+        tiny_transformer(in_channels=256, text_width=32, head_dim=head_dim),
         PocketAutoencoder(narrow).eval(),
         PocketTextEncoder(TextEncoderConfig(WORDS, width=32, layers=1, heads=2, max_tokens=40)),
         PocketDefaults(steps=3, guidance=3.0, shift=2.0, width=64, height=64, max_panels=4),

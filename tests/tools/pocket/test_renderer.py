@@ -7,8 +7,9 @@ import random
 import pytest
 import torch
 
+from chatdit.tools.pocket.grid_world import place, random_scene
 from chatdit.tools.pocket.renderer import NO_CLASS, Renderer, to_image
-from chatdit.tools.pocket.scene import Scene, Thing, place, random_scene
+from chatdit.tools.pocket.scene import Scene, Thing
 from chatdit.tools.pocket.vocabulary import BACKGROUNDS, STYLES, SUBJECTS
 
 
@@ -48,7 +49,7 @@ def test_boxes_and_masks_are_where_the_subject_is(renderer: Renderer) -> None:
     for thing, box, mask, sprite in zip(scene.things, boxes, masks, rendering.placements[0], strict=True):
         x1, y1, x2, y2 = (box * 256).round().int().tolist()
         assert mask[y1:y2, x1:x2].sum() == mask.sum() > 1000
-        assert sprite.column * 32 <= x1 < x2 <= (sprite.column + sprite.cells) * 32
+        assert sprite.left <= x1 < x2 <= sprite.left + sprite.side
         assert (rendering.class_map[0][mask] == SUBJECTS[thing.subject].index).all()
     assert (rendering.class_map[0][~masks.any(dim=0)] == NO_CLASS).all()
 
@@ -58,13 +59,13 @@ def test_the_subject_changes_only_its_own_pixels(renderer: Renderer) -> None:
     one, other = (renderer.render([s], random.Random(3)) for s in scenes)
     apart = (one.pictures - other.pictures).abs().amax(dim=1)[0] > 0.02
     sprites = (one.placements[0][0], other.placements[0][0])
-    assert sprites[0].column == sprites[1].column == 0
+    assert sprites[0].left == sprites[1].left == 0
     assert apart.any() and not apart[:, 128:].any()
 
 
 def test_a_tint_changes_colour_and_keeps_shape(renderer: Renderer) -> None:
-    cat = SUBJECTS["cat"].index
-    plain, red = renderer.sprites(None, 4)[cat], renderer.sprites("red", 4)[cat]
+    cat = [SUBJECTS["cat"].index]
+    plain, red = renderer.sprites(None, 128, cat)[0], renderer.sprites("red", 128, cat)[0]
     assert torch.equal(plain[3], red[3])
     seen = plain[3] > 0.9
     assert red[0][seen].mean() > 1.5 * red[2][seen].mean()

@@ -9,19 +9,8 @@ import pytest
 
 from chatdit.tools.dit.text_encoder import PhraseTokenizer
 from chatdit.tools.pocket.captions import caption, joint_caption
-from chatdit.tools.pocket.scene import (
-    CELLS,
-    RELATIONS,
-    Scene,
-    Thing,
-    check,
-    crowd,
-    nameless,
-    overlaps,
-    place,
-    random_scene,
-    random_set,
-)
+from chatdit.tools.pocket.grid_world import crowd, place, random_scene, random_set
+from chatdit.tools.pocket.scene import PICTURE_PIXELS, RELATIONS, Placement, Scene, Thing, check, nameless, overlaps
 from chatdit.tools.pocket.vocabulary import (
     BACKGROUNDS,
     DRAWABLE,
@@ -38,7 +27,7 @@ from chatdit.tools.pocket.vocabulary import (
 
 def test_the_world_is_as_large_as_promised() -> None:
     assert len(SUBJECTS) >= 200
-    assert len(HELD_OUT) >= 20
+    assert len(HELD_OUT) >= 24
     assert len(BACKGROUNDS) >= 20
     assert len(STYLES) >= 6
     assert not set(DRAWABLE) & set(HELD_OUT)
@@ -99,7 +88,7 @@ def test_sprites_stay_inside_and_apart() -> None:
     rng = random.Random(1)
     for _ in range(2000):
         sprites = place(random_scene(rng), rng)
-        assert all(0 <= s.row <= CELLS - s.cells and 0 <= s.column <= CELLS - s.cells for s in sprites)
+        assert all(_inside(s) for s in sprites)
         for i, a in enumerate(sprites):
             assert not any(overlaps(a, b) for b in sprites[i + 1 :])
 
@@ -110,10 +99,7 @@ def test_a_relation_is_kept(relation: str) -> None:
     scene = Scene((Thing("cat"), Thing("dog", size="small")), "room", relation=relation)  # type: ignore[arg-type]
     for _ in range(50):
         a, b = place(scene, rng)
-        across, down = (
-            (b.column + b.cells / 2) - (a.column + a.cells / 2),
-            (b.row + b.cells / 2) - (a.row + a.cells / 2),
-        )
+        across, down = b.centre[0] - a.centre[0], b.centre[1] - a.centre[1]
         assert {"left of": across, "right of": -across, "above": down, "below": -down}[relation] > 0
 
 
@@ -156,5 +142,10 @@ def test_a_crowd_is_many_and_apart() -> None:
     for _ in range(200):
         sprites = crowd(rng, DRAWABLE)
         assert 1 <= len(sprites) <= 10
-        assert all(0 <= s.row <= CELLS - s.cells and 0 <= s.column <= CELLS - s.cells for s in sprites)
+        assert all(_inside(s) for s in sprites)
         assert not any(overlaps(a, b) for i, a in enumerate(sprites) for b in sprites[i + 1 :])
+
+
+def _inside(sprite: Placement) -> bool:
+    free = PICTURE_PIXELS - sprite.side
+    return 0 <= sprite.left <= free and 0 <= sprite.top <= free and sprite.left % 32 == sprite.top % 32 == 0

@@ -1,0 +1,139 @@
+"""`chatdit bench`, what measures pocket, its world and start-up: options here, work in chatdit.evals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chatdit.bench_options import (
+    Device,
+    Guidance,
+    Json,
+    Model,
+    Record,
+    Repeats,
+    Steps,
+    check_png,
+    hand_over,
+    notify_line,
+    save_png,
+)
+from chatdit.devices import named_device
+from chatdit.exit_codes import UsageError
+
+bench = typer.Typer(help="Measure, and write down what was measured.", rich_markup_mode=None, no_args_is_help=True)
+
+
+@bench.command("pocket")
+def bench_pocket(
+    cases: Annotated[int, typer.Option(min=8, metavar="N", help="Pictures for each question.")] = 128,
+    seed: Annotated[int, typer.Option(metavar="N", help="Which scenes are asked for.")] = 0,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    model: Model = "pocket",
+    json: Json = False,
+    record: Record = False,
+) -> None:
+    """How well the embedded model draws, as its recogniser reads it."""
+    from chatdit.evals.bench_pocket import run
+
+    measured = run(model=model, cases=cases, seed=seed, steps=steps, guidance=guidance, notify=notify_line)
+    hand_over(measured, json, record)
+
+
+@bench.command("pocket-speed")
+def bench_pocket_speed(
+    device: Device = "cpu",
+    repeats: Repeats = 5,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    model: Model = "pocket",
+    json: Json = False,
+    record: Record = False,
+) -> None:
+    """Seconds and memory of the embedded model on this machine."""
+    from chatdit.evals.bench_pocket_speed import run
+
+    named_device(device)
+    measured = run(model=model, device=device, repeats=repeats, steps=steps, guidance=guidance)
+    hand_over(measured, json, record)
+
+
+@bench.command("sheet")
+def bench_sheet(
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="PNG to write.")],
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the first picture; the others count up.")] = 0,
+    model: Model = "pocket",
+) -> None:
+    """A sheet of sixteen pictures with their captions, to look at."""
+    from chatdit.evals.sample_sheet import sample_sheet
+
+    check_png(out)
+    save_png(sample_sheet(model, seed), out)
+
+
+@bench.command("world")
+def bench_world(
+    device: Device = "cpu",
+    repeats: Repeats = 5,
+    batch: Annotated[int, typer.Option(min=1, metavar="N", help="Pictures rendered at once.")] = 64,
+    json: Json = False,
+    record: Record = False,
+) -> None:
+    """Pictures a second that the pocket world can be rendered at, and scenes that one process makes."""
+    from chatdit.evals.bench_world import run
+
+    named_device(device)
+    hand_over(run(device=device, repeats=repeats, batch=batch), json, record)
+
+
+@bench.command("world-sheet")
+def bench_world_sheet(
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="PNG to write.")],
+    seed: Annotated[int, typer.Option(metavar="N", help="Which samples are drawn.")] = 0,
+    world: Annotated[str, typer.Option(metavar="W", help="free or grid.")] = "free",
+) -> None:
+    """A sheet of training samples with their captions, to look at."""
+    from chatdit.evals.world_sheet import world_sheet
+    from chatdit.tools.pocket.samples import WORLDS, World
+
+    drawn: World | None = next((known for known in WORLDS if known == world), None)
+    if drawn is None:
+        raise UsageError(f"--world {world[:40]!r} is not known: expected one of {', '.join(WORLDS)}")
+    check_png(out)
+    save_png(world_sheet(drawn, seed), out)
+
+
+@bench.command("startup")
+def bench_startup(
+    repeats: Repeats = 5,
+    json: Json = False,
+    record: Record = False,
+) -> None:
+    """Seconds to the help, to the prompt, and to the first picture of a fresh process."""
+    from chatdit.evals.bench_startup import run
+
+    measured = run(repeats)
+    hand_over(measured, json, record)
+
+
+@bench.command("autoencoder")
+def bench_autoencoder(
+    model: Model = "pocket",
+    world: Annotated[str, typer.Option(metavar="W", help="free or grid.")] = "free",
+    cases: Annotated[int, typer.Option(min=2, metavar="N", help="Pictures of each style.")] = 96,
+    seed: Annotated[int, typer.Option(metavar="N", help="Which pictures.")] = 0,
+    repeats: Repeats = 9,
+    json: Json = False,
+    record: Record = False,
+) -> None:
+    """What the autoencoder keeps of pictures: by style, and of scikit-image's photographs where it is installed."""
+    from chatdit.evals.bench_autoencoder import run
+    from chatdit.tools.pocket.samples import WORLDS
+
+    if world not in WORLDS:
+        raise UsageError(f"--world is {world[:40]!r}: expected {' or '.join(WORLDS)}")
+    measured = run(model=model, world=world, cases=cases, seed=seed, repeats=repeats, notify=notify_line)
+    hand_over(measured, json, record)

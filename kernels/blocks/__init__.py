@@ -1,0 +1,1 @@
+"""Any plan on Triton kernels, forward and backward."""

@@ -1,0 +1,1 @@
+"""Triton kernels that policies search with: shares of key blocks, and clusters of tokens."""

@@ -1,0 +1,252 @@
+"""Train the detector on renders of the free world, a part of them restored by the autoencoder, and measure it.
+
+Layout legend: B batch, G cells on a side, S sprites of the whole batch.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from chatdit.tools.dit.autoencoder import PocketAutoencoder
+from chatdit.tools.pocket.detector import (
+    ANGLE_UNIT,
+    CELL_PIXELS,
+    GRID,
+    MIDDLE_SIDE,
+    Answers,
+    Detector,
+    DetectorNetwork,
+)
+from chatdit.tools.pocket.drawing import BACKGROUND_VARIANTS, Drawing, SpriteNumbers
+from chatdit.tools.pocket.recogniser import Reading, Sighting
+from chatdit.tools.pocket.renderer import PERSON_CLASS, Renderer
+from chatdit.tools.pocket.samples import Sample, Wishes, World, random_sample
+from chatdit.tools.pocket.scene import PICTURE_PIXELS, Placement
+from chatdit.tools.pocket.vocabulary import SUBJECTS
+from chatdit.tools.training.muon import Muon
+from chatdit.tools.training.schedule import Clock, RunLog, rate
+from chatdit.tools.training.streams import StreamOptions, stream
+from chatdit.tools.training.team import mixed_precision
+
+RESTORED_PART = 4
+_SPREAD_CELLS = 0.8
+_LOG_EVERY = 50
+
+
+@dataclass(frozen=True)
+class DetectorRecipe:
+    """How the detector is trained; styles come evenly and held-out subjects too, for it must know them."""
+
+    world: World = "free"
+    minutes: float = 5.0
+    steps: int | None = None
+    batch: int = 128
+    loaders: int = 4
+    peak: float = 2e-3
+    checked: int = 512
+    """Pictures of another seed that the trained network is measured on."""
+
+
+SMALL_DETECTOR_RECIPE = DetectorRecipe(batch=16, loaders=0, checked=64)
+"""For a machine without a GPU."""
+
+
+class Targets(NamedTuple):
+    """What the network should say; all but `heat` are of the S sprites."""
+
+    heat: Tensor
+    """float (B, 1, G, G): 1 in the cell of a sprite's middle, falling off around it."""
+    cell: Tensor
+    """int64 (S, 3): picture, row, column."""
+    subject: Tensor
+    shift: Tensor
+    """float (S, 2)"""
+    side: Tensor
+    angle: Tensor
+    tint: Tensor
+    worn: Tensor
+    worn_colour: Tensor
+    background: Tensor
+    style: Tensor
+
+
+def train_detector(
+    out: Path, autoencoder: PocketAutoencoder, recipe: DetectorRecipe, *, device: torch.device, seed: int
+) -> DetectorNetwork:
+    """A trained network; progress and its accuracy on another seed go to `out/detector.jsonl`."""
+    torch.manual_seed(seed)
+    model = DetectorNetwork().to(device)
+    ends = {id(p) for layer in (model.near[1], model.cells, model.whole) for p in layer.parameters()}
+    matrices = [p for p in model.parameters() if p.dim() == 4 and id(p) not in ends]
+    chosen = {id(p) for p in matrices}
+    optimiser = Muon(matrices, [p for p in model.parameters() if id(p) not in chosen])
+    renderer = Renderer(device)
+    clock, log = Clock(recipe.minutes, steps=recipe.steps), RunLog(out / "detector.jsonl")
+    options = StreamOptions(1, recipe.batch, recipe.world, Wishes(tuple(SUBJECTS), even_styles=True))
+    chunks = stream(options, f"detector-{seed}", recipe.loaders)
+    taken = 0
+    for step, share in clock.ticks():
+        numbers = next(chunks).drawing
+        pictures = _seen(renderer.draw(numbers), autoencoder)
+        with mixed_precision(device):
+            answers = model(pictures)
+        loss = detection_loss(answers, targets(numbers, device))
+        loss.backward()  # type: ignore[no-untyped-call]
+        factor = rate(share, step, warmup=50, flat=0.4)
+        optimiser.step(recipe.peak * factor, recipe.peak * factor)
+        taken = step + 1
+        if step % _LOG_EVERY == 0:
+            log.write(step=step, seconds=clock.seconds, loss=loss.item())
+    scores = measure(Detector(model), renderer, recipe.world, seed + 1, recipe.checked)
+    log.write(step=taken, seconds=clock.seconds, pictures=taken * recipe.batch, **scores)
+    return model.eval()
+
+
+def targets(numbers: Drawing, device: torch.device) -> Targets:
+    """What a detector should say of a drawing."""
+    places = (numbers.sprites[..., SpriteNumbers._fields.index("side")] > 0).nonzero()
+    every = SpriteNumbers[Tensor](*numbers.sprites[places[:, 0], places[:, 1]].unbind(dim=1))
+    is_worn = (every.tile >= len(SUBJECTS)) & (every.figure == 0)
+    bearers, pictures = ~is_worn, places[:, 0]
+    sprite = SpriteNumbers[Tensor](*(field[bearers] for field in every))
+    picture = pictures[bearers]
+    x, y = (start + sprite.side / 2 for start in (sprite.left, sprite.top))
+    column, row = ((v / CELL_PIXELS).floor().clamp(0, GRID - 1).long() for v in (x, y))
+    shift = torch.stack([x / CELL_PIXELS - column - 0.5, y / CELL_PIXELS - row - 0.5], dim=1)
+    # each accessory belongs to the sprite of the same picture and owner
+    worn, colour = torch.zeros_like(picture), torch.zeros_like(picture)
+    for i in is_worn.nonzero()[:, 0].tolist():
+        mine = (picture == pictures[i]) & (sprite.owner == every.owner[i])
+        worn[mine], colour[mine] = every.tile[i] - len(SUBJECTS) + 1, every.tint[i]
+    subject = torch.where(sprite.figure > 0, PERSON_CLASS, sprite.tile)
+    found = Targets(
+        heat=_heat(len(numbers.sprites), picture, x / CELL_PIXELS - 0.5, y / CELL_PIXELS - 0.5, row, column),
+        cell=torch.stack([picture, row, column], dim=1),
+        subject=subject,
+        shift=shift,
+        side=(sprite.side / MIDDLE_SIDE).log(),
+        angle=sprite.rotation / ANGLE_UNIT,
+        tint=sprite.tint,
+        worn=worn,
+        worn_colour=colour,
+        background=numbers.grounds // BACKGROUND_VARIANTS,
+        style=numbers.styles,
+    )
+    return Targets(*(field.to(device, non_blocking=True) for field in found))
+
+
+def _heat(count: int, picture: Tensor, x: Tensor, y: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    cells = torch.arange(GRID)
+    across, down = (cells - x[:, None]).square(), (cells - y[:, None]).square()
+    bumps = (-(down[:, :, None] + across[:, None]) / (2 * _SPREAD_CELLS**2)).exp()
+    heat = torch.zeros(count, 1, GRID, GRID)
+    for i, bump in zip(picture.tolist(), bumps, strict=True):
+        heat[i, 0] = torch.maximum(heat[i, 0], bump * 0.99)
+    heat[picture, 0, row, column] = 1
+    return heat
+
+
+def detection_loss(answers: Answers, wanted: Targets) -> Tensor:
+    """Penalty-reduced focal loss of the middles (arXiv 1904.07850, eq. 1), cross-entropies and L1 at the sprites."""
+    logits, heat = answers.middle.float(), wanted.heat
+    confidence = logits.sigmoid()
+    is_middle = heat == 1
+    hit = (1 - confidence).square() * F.logsigmoid(logits)
+    miss = (1 - heat).pow(4) * confidence.square() * F.logsigmoid(-logits)
+    count = max(1, len(wanted.cell))
+    loss = -torch.where(is_middle, hit, miss).sum() / count
+    picture, row, column = wanted.cell.unbind(dim=1)
+
+    def at(maps: Tensor) -> Tensor:
+        return maps.float()[picture, :, row, column]
+
+    for maps, names in (
+        (answers.subject, wanted.subject),
+        (answers.tint, wanted.tint),
+        (answers.worn, wanted.worn),
+        (answers.worn_colour, wanted.worn_colour),
+    ):
+        loss = loss + F.cross_entropy(at(maps), names)
+    loss = loss + F.l1_loss(at(answers.shift), wanted.shift) + 2 * F.l1_loss(at(answers.side)[:, 0], wanted.side)
+    loss = loss + F.l1_loss(at(answers.angle)[:, 0], wanted.angle)
+    whole = F.cross_entropy(answers.background.float(), wanted.background)
+    return loss + whole + F.cross_entropy(answers.style.float(), wanted.style)
+
+
+def measure(detector: Detector, renderer: Renderer, world: World, seed: int, pictures: int) -> dict[str, float]:
+    """Shares read right on fresh renders: all subjects, tints, things worn, place, style; and errors where found.
+
+    Errors are means over the sprites that were found: of the square's middle and side in pixels, and of the angle.
+    """
+    rng = random.Random(f"detector-check-{seed}")
+    samples = [random_sample(world, rng, 1, Wishes(tuple(SUBJECTS), even_styles=True)) for _ in range(pictures)]
+    readings: list[Reading] = []
+    for i in range(0, pictures, 32):
+        part = samples[i : i + 32]
+        truth = renderer.pictures_of([s.scenes[0] for s in part], [s.placements[0] for s in part], rng)
+        readings += detector.read(truth)
+    return scores(samples, readings)
+
+
+def scores(samples: Sequence[Sample], found: Sequence[Reading]) -> dict[str, float]:
+    """The measures of `measure`, of readings of single pictures."""
+    pairs = [
+        (sprite, sighting)
+        for sample, reading in zip(samples, found, strict=True)
+        for sprite, sighting in _matched(sample.placements[0], reading)
+    ]
+    sprites = sum(len(sample.placements[0]) for sample in samples)
+    whole = [
+        (
+            sorted(s.subject for s in reading.sightings) == sorted(p.subject for p in sample.placements[0]),
+            reading.background == sample.scenes[0].background,
+            reading.style == sample.scenes[0].style,
+        )
+        for sample, reading in zip(samples, found, strict=True)
+    ]
+    shares = {name: sum(row[i] for row in whole) / len(whole) for i, name in enumerate(("subjects", "place", "style"))}
+    near = max(1, len(pairs))
+    return shares | {
+        "found": len(pairs) / max(1, sprites),
+        "tint": sum(p.tint == s.tint for p, s in pairs) / near,
+        "worn": sum(p.worn == s.worn for p, s in pairs) / near,
+        "middle_error": sum(_distance(p, s) for p, s in pairs) / near,
+        "side_error": sum(abs(p.side - (s.box.x2 - s.box.x1) * PICTURE_PIXELS) for p, s in pairs) / near,
+        "angle_error": sum(abs(p.rotation - s.rotation) for p, s in pairs) / near,
+    }
+
+
+def _matched(sprites: Sequence[Placement], reading: Reading) -> list[tuple[Placement, Sighting]]:
+    """Each sprite with the nearest sighting of its subject within half its side; no sighting serves two."""
+    left = list(reading.sightings)
+    pairs = []
+    for sprite in sprites:
+        near = [s for s in left if s.subject == sprite.subject and _distance(sprite, s) < sprite.side / 2]
+        if near:
+            pairs.append((sprite, min(near, key=lambda s: _distance(sprite, s))))
+            left.remove(pairs[-1][1])
+    return pairs
+
+
+def _distance(sprite: Placement, sighting: Sighting) -> float:
+    """Pixels between the middles of two squares."""
+    box, (x, y) = sighting.box, sprite.centre
+    return math.hypot(x - (box.x1 + box.x2) / 2 * PICTURE_PIXELS, y - (box.y1 + box.y2) / 2 * PICTURE_PIXELS)
+
+
+@torch.no_grad()
+def _seen(pictures: Tensor, autoencoder: PocketAutoencoder) -> Tensor:
+    """The pictures, a quarter of them as the autoencoder restores them: what a generator draws looks like that."""
+    restored = max(1, len(pictures) // RESTORED_PART)
+    with mixed_precision(pictures.device):
+        pictures[:restored] = autoencoder.decode(autoencoder.encode(pictures[:restored])).float().clamp(-1, 1)
+    return pictures
