@@ -25,7 +25,7 @@ MakeSession = Callable[..., Session]
 def killed(tmp_path_factory: pytest.TempPathFactory, painter_folder: Path) -> tuple[Path, str]:
     """A home, and the session in it whose process was killed while it drew the second of three pictures."""
     home = tmp_path_factory.mktemp("killed")
-    command = [sys.executable, "-P", str(SCRIPT), str(home), str(painter_folder), "draw_2"]
+    command = [sys.executable, "-P", str(SCRIPT), str(home), str(painter_folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     return home, done.stdout.strip()
