@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from chatdit.tools.pocket.scene import HAIRS, SKINS, Garment, Outfit
+from chatdit.tools.pocket.styles import square_root
 from chatdit.tools.pocket.tile_bank import cosine
 from chatdit.tools.pocket.vocabulary import BOTTOMS, GARMENT_TEXTURES, TINTS, TOPS
 
@@ -223,7 +224,7 @@ def _cover(ends: Tensor, limb: _Limb, side: int, where: tuple[slice, slice]) -> 
     """How much of each texel a limb covers, and the texel's place along and across it in units of the frame."""
     first, second = ends[:, :2], ends[:, 2:]
     step = second - first
-    length = (step[:, 0] * step[:, 0] + step[:, 1] * step[:, 1]).sqrt()
+    length = square_root(step[:, 0] * step[:, 0] + step[:, 1] * step[:, 1])
     # a limb without length is a disc, and its own direction does not matter
     unit = torch.where(
         length[:, None] > 0, step / length.clamp(min=1)[:, None], torch.tensor([0.0, 1.0], device=ends.device)
@@ -239,7 +240,7 @@ def _cover(ends: Tensor, limb: _Limb, side: int, where: tuple[slice, slice]) -> 
         depth = torch.minimum(torch.minimum(along, length - along), radius - aside.abs())
     else:
         off = along - share * length
-        depth = radius - (off * off + aside * aside).sqrt()
+        depth = radius - square_root(off * off + aside * aside)
     # one texel of soft edge
     return (depth * (side / FRAME)).add(0.5).clamp(0, 1), along, aside
 
