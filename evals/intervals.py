@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 _Z95 = 1.959964
@@ -16,8 +16,8 @@ class Estimate:
     """A mean over `n` cases with the bounds of its 95 % interval."""
 
     value: float
-    low: float
-    high: float
+    ci_low: float
+    ci_high: float
     n: int
 
     def rounded(self, digits: int = 4) -> dict[str, float]:
@@ -39,12 +39,21 @@ def proportion(hits: Sequence[bool]) -> Estimate:
 
 def bootstrap_mean(values: Sequence[float], seed: int = 0, resamples: int = 2000) -> Estimate:
     """Mean with the percentile bootstrap interval. Raises ValueError when empty."""
+    return _bootstrap(statistics.fmean, values, seed, resamples)
+
+
+def bootstrap_median(values: Sequence[float], seed: int = 0, resamples: int = 2000) -> Estimate:
+    """Median with the percentile bootstrap interval. Raises ValueError when empty."""
+    return _bootstrap(statistics.median, values, seed, resamples)
+
+
+def _bootstrap(of: Callable[[Sequence[float]], float], values: Sequence[float], seed: int, resamples: int) -> Estimate:
     if not values:
-        raise ValueError("a mean of no cases: expected at least one")
+        raise ValueError("a bootstrap of no cases: expected at least one")
     rng = random.Random(seed)
-    means = sorted(statistics.fmean(rng.choices(values, k=len(values))) for _ in range(resamples))
-    low, high = means[int(0.025 * resamples)], means[int(0.975 * resamples) - 1]
-    return Estimate(statistics.fmean(values), low, high, len(values))
+    found = sorted(of(rng.choices(values, k=len(values))) for _ in range(resamples))
+    low, high = found[int(0.025 * resamples)], found[int(0.975 * resamples) - 1]
+    return Estimate(of(values), low, high, len(values))
 
 
 def bootstrap_ratio(values: Sequence[float], most: Sequence[float], seed: int = 0, resamples: int = 2000) -> Estimate:

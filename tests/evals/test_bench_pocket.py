@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from torch import Tensor
 
 from chatdit.evals import bench_pocket, bench_pocket_speed
 from chatdit.evals.bench_pocket import _agree, _all_named, _count_seen, _relation_holds, _tint_seen
+from chatdit.evals.bench_pocket_speed import quality_mode
 from chatdit.evals.records import write_record
 from chatdit.evals.sample_sheet import CAPTIONS, SET_CAPTIONS
+from chatdit.tools.dit.model import DiT, SamplingOptions
 from chatdit.tools.dit.text_encoder import PhraseTokenizer
 from chatdit.tools.pocket.recogniser import Reading, Sighting
 from chatdit.tools.pocket.scene import RELATIONS, Scene, Thing
@@ -57,6 +61,15 @@ def test_tint_count_and_agreement() -> None:
     assert not _agree([_reading(_seen("cat", 0, 0)), _reading()])
 
 
+ASKED = {
+    *("autoencoder_psnr_db", "recogniser_top1", "subject_top1", "subject_top1_few_step", "sprite_fidelity"),
+    *("sprite_fidelity_few_step", "relation_accuracy", "count_accuracy", "background_accuracy", "style_accuracy"),
+    *("panel_identity", "reference_identity_seen", "reference_identity_heldout", "seconds_few_step"),
+    *("seconds_quality", "seconds_four_panel", "peak_memory_mb", "weights_mib"),
+}
+"""What a record has to say."""
+
+
 class OneAnswer:
     """A reader that sees a cat in every picture; the real one is tested where it lives."""
 
@@ -69,22 +82,57 @@ class OneAnswer:
 
 
 def test_a_small_run_reports_every_score_with_its_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reader = OneAnswer()
+    reader, alone = OneAnswer(), list[tuple[object, ...]]()
+
+    def nothing(*asked: object) -> dict[str, object]:
+        alone.append(asked)
+        return {}
+
     monkeypatch.setattr(bench_pocket, "load_recogniser", lambda bank: reader)
+    monkeypatch.setattr(bench_pocket, "_measured_alone", nothing)
     monkeypatch.setattr(bench_pocket, "DRAWABLE", ("cat", "dog"))
-    record = bench_pocket.run(cases=6, steps=1)
-    scores = record["scores"]
-    assert isinstance(scores, dict)
-    asked = {"autoencoder_psnr_db", "single_top1", "pair_relation", "background", "style", "sprite_fidelity"}
-    assert asked | {"panels4_agree", "given_panel_copied", "tint", "count"} <= set(scores)
-    assert all(s["low"] <= s["value"] + 1e-9 and s["value"] <= s["high"] + 1e-9 for s in scores.values())
-    assert all(s["n"] >= 2 for name, s in scores.items() if not name.startswith("sprite_"))  # those of found cats
-    assert scores["panels4_agree"]["value"] == 1 and scores["pair_both_named"]["value"] == 0
-    assert 0 < scores["single_top1"]["value"] < 1, "the cats among cats and dogs"
+    record = bench_pocket.run(cases=6)
+    assert alone == [("pocket", True)] and record["sampling"] == {"steps": 4, "guidance": 1.0, "steps_quality": 8}
+    more = record["more"]
+    assert isinstance(more, dict)
+    scores = {name: s for name, s in (record | more).items() if isinstance(s, dict) and "ci_low" in s}
+    assert ASKED - {n for n in ASKED if n.startswith(("seconds", "peak"))} <= set(record)
+    assert {"subject_top1_large", "subject_top1_large_quality", "panels2_agree", "tint"} <= set(more)
+    assert all(s["ci_low"] <= s["value"] + 1e-9 and s["value"] <= s["ci_high"] + 1e-9 for s in scores.values())
+    assert all(
+        s["n"] >= 2 for name, s in scores.items() if not name.startswith(("sprite_", "weights"))
+    )  # those of found cats
+    assert scores["panel_identity"]["value"] == 1 and scores["pair_both_named"]["value"] == 0
+    assert 0 < scores["subject_top1"]["value"] < 1, "the cats among cats and dogs"
+    assert scores["reference_identity_heldout"]["value"] == 0, "no cat is held out"
     assert all(0 <= s["value"] < 1.05 for name, s in scores.items() if name.startswith("sprite_fidelity"))
-    assert reader.pictures == 2 * 6 + 2 * 6 + 3 + 3 * (2 + 4 + 2 + 2) + 24
+    assert reader.pictures == 3 * 6 + 2 * 6 + 3 + 3 * (2 + 4 + 2 + 2 + 2) + 24
     path = write_record(record, tmp_path)
     assert json.loads(path.read_text())["benchmark"] == "pocket"
+
+
+def test_steps_of_ones_own_have_no_quality_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_pocket, "load_recogniser", lambda bank: OneAnswer())
+    monkeypatch.setattr(bench_pocket, "_measured_alone", lambda *asked: {})
+    record = bench_pocket.run(cases=4, steps=1)
+    assert record["sampling"] == {"steps": 1, "guidance": 1.0}
+    assert "subject_top1" in record and "subject_top1_few_step" not in record
+
+
+def test_processes_that_do_nothing_else_tell_seconds_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"seconds_per_picture": [1.0, 1.2], "seconds_quality": [2.0, 2.2], "seconds_four_panels": [4.0, 4.4]}
+    answer = json.dumps({name: {"each": each} for name, each in told.items()} | {"peak_memory_mib": 1000})
+
+    def run(command: list[str], **options: object) -> SimpleNamespace:
+        assert command[0] == sys.executable and command[-1] == "pocket"
+        return SimpleNamespace(stdout=answer)
+
+    monkeypatch.setattr("subprocess.run", run)
+    found = bench_pocket._measured_alone("pocket", few=True, processes=2)
+    assert {name: round(e.value, 3) for name, e in found.items()} == {
+        "seconds_few_step": 1.1, "seconds_quality": 2.1, "seconds_four_panel": 4.2, "peak_memory_mb": 1048.576,
+    }  # fmt: skip
+    assert found["seconds_few_step"].n == 4 and found["peak_memory_mb"].n == 2
 
 
 def test_the_sheet_asks_for_known_words_only() -> None:
@@ -97,4 +145,6 @@ def test_speed_is_measured_with_its_settings() -> None:
     one, four = record["seconds_per_picture"], record["seconds_four_panels"]
     assert isinstance(one, dict) and isinstance(four, dict)
     assert 0 < one["min"] <= one["median"] <= one["max"] and four["median"] > one["median"]
-    assert record["sampling"] == {"steps": 1, "guidance": 3.0} and record["benchmark"] == "pocket-speed"
+    assert record["sampling"] == {"steps": 1, "guidance": 1.0} and record["benchmark"] == "pocket-speed"
+    assert "seconds_quality" not in record
+    assert quality_mode(DiT.load("pocket", device="cpu")) == SamplingOptions(steps=8)

@@ -10,15 +10,15 @@ from chatdit.evals.intervals import bootstrap_mean, proportion
 def test_wilson_interval() -> None:
     # Newcombe 1998, table I: 81 of 263 gives 0.2553 to 0.3662
     estimate = proportion([True] * 81 + [False] * 182)
-    assert estimate.low == pytest.approx(0.2553, abs=1e-4)
-    assert estimate.high == pytest.approx(0.3662, abs=1e-4)
-    assert proportion([True] * 10).low > 0.7 and proportion([True] * 10).high == pytest.approx(1.0)
+    assert estimate.ci_low == pytest.approx(0.2553, abs=1e-4)
+    assert estimate.ci_high == pytest.approx(0.3662, abs=1e-4)
+    assert proportion([True] * 10).ci_low > 0.7 and proportion([True] * 10).ci_high == pytest.approx(1.0)
 
 
 def test_bootstrap_covers_the_mean_and_narrows_with_n() -> None:
     few, many = bootstrap_mean([0.0, 1.0] * 5), bootstrap_mean([0.0, 1.0] * 200)
-    assert few.low < 0.5 < few.high
-    assert many.high - many.low < few.high - few.low
+    assert few.ci_low < 0.5 < few.ci_high
+    assert many.ci_high - many.ci_low < few.ci_high - few.ci_low
 
 
 def test_no_cases_is_an_error() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -34,7 +34,7 @@ from chatdit.tools.pocket.scene import PICTURE_PIXELS, Placement
 from chatdit.tools.pocket.vocabulary import SUBJECTS
 from chatdit.tools.training.muon import Muon
 from chatdit.tools.training.schedule import Clock, RunLog, rate
-from chatdit.tools.training.streams import StreamOptions, stream
+from chatdit.tools.training.streams import SetChunk, StreamOptions, stream
 from chatdit.tools.training.team import mixed_precision
 
 RESTORED_PART = 4
@@ -50,13 +50,15 @@ class DetectorRecipe:
     minutes: float = 5.0
     steps: int | None = None
     batch: int = 128
+    chunk: int = 2048
+    """Pictures rendered at once: a rendering costs a device much the same whether it is of few or of many."""
     loaders: int = 4
     peak: float = 2e-3
     checked: int = 512
     """Pictures of another seed that the trained network is measured on."""
 
 
-SMALL_DETECTOR_RECIPE = DetectorRecipe(batch=16, loaders=0, checked=64)
+SMALL_DETECTOR_RECIPE = DetectorRecipe(batch=16, chunk=16, loaders=0, checked=64)
 """For a machine without a GPU."""
 
 
@@ -91,12 +93,12 @@ def train_detector(
     optimiser = Muon(matrices, [p for p in model.parameters() if id(p) not in chosen])
     renderer = Renderer(device)
     clock, log = Clock(recipe.minutes, steps=recipe.steps), RunLog(out / "detector.jsonl")
-    options = StreamOptions(1, recipe.batch, recipe.world, Wishes(tuple(SUBJECTS), even_styles=True))
-    chunks = stream(options, f"detector-{seed}", recipe.loaders)
+    options = StreamOptions(1, recipe.chunk, recipe.world, Wishes(tuple(SUBJECTS), even_styles=True))
+    batches = _batches(stream(options, f"detector-{seed}", recipe.loaders), renderer, recipe.batch)
     taken = 0
     for step, share in clock.ticks():
-        numbers = next(chunks).drawing
-        pictures = _seen(renderer.draw(numbers), autoencoder)
+        numbers, pictures = next(batches)
+        pictures = _seen(pictures, autoencoder)
         with mixed_precision(device):
             answers = model(pictures)
         loss = detection_loss(answers, targets(numbers, device))
@@ -111,6 +113,17 @@ def train_detector(
     return model.eval()
 
 
+def _batches(chunks: Iterator[SetChunk], renderer: Renderer, size: int) -> Iterator[tuple[Drawing, Tensor]]:
+    """Batches of `size` single pictures, as numbers and rendered."""
+    for chunk in chunks:
+        numbers = chunk.drawing
+        pictures = renderer.draw(numbers)
+        for i in range(0, len(pictures), size):
+            j = i + size
+            part = Drawing(numbers.sprites[i:j], numbers.figures, numbers.grounds[i:j], numbers.styles[i:j])
+            yield part, pictures[i:j]
+
+
 def targets(numbers: Drawing, device: torch.device) -> Targets:
     """What a detector should say of a drawing."""
     places = (numbers.sprites[..., SpriteNumbers._fields.index("side")] > 0).nonzero()
@@ -123,10 +136,11 @@ def targets(numbers: Drawing, device: torch.device) -> Targets:
     column, row = ((v / CELL_PIXELS).floor().clamp(0, GRID - 1).long() for v in (x, y))
     shift = torch.stack([x / CELL_PIXELS - column - 0.5, y / CELL_PIXELS - row - 0.5], dim=1)
     # each accessory belongs to the sprite of the same picture and owner
-    worn, colour = torch.zeros_like(picture), torch.zeros_like(picture)
-    for i in is_worn.nonzero()[:, 0].tolist():
-        mine = (picture == pictures[i]) & (sprite.owner == every.owner[i])
-        worn[mine], colour[mine] = every.tile[i] - len(SUBJECTS) + 1, every.tint[i]
+    slots = numbers.sprites.shape[1]
+    owned = (pictures * slots + every.owner)[is_worn]
+    things, colours = torch.zeros(2, len(numbers.sprites) * slots, dtype=torch.int64)
+    things[owned], colours[owned] = every.tile[is_worn] - len(SUBJECTS) + 1, every.tint[is_worn]
+    owner = picture * slots + sprite.owner
     subject = torch.where(sprite.figure > 0, PERSON_CLASS, sprite.tile)
     found = Targets(
         heat=_heat(len(numbers.sprites), picture, x / CELL_PIXELS - 0.5, y / CELL_PIXELS - 0.5, row, column),
@@ -136,8 +150,8 @@ def targets(numbers: Drawing, device: torch.device) -> Targets:
         side=(sprite.side / MIDDLE_SIDE).log(),
         angle=sprite.rotation / ANGLE_UNIT,
         tint=sprite.tint,
-        worn=worn,
-        worn_colour=colour,
+        worn=things[owner],
+        worn_colour=colours[owner],
         background=numbers.grounds // BACKGROUND_VARIANTS,
         style=numbers.styles,
     )
@@ -148,9 +162,9 @@ def _heat(count: int, picture: Tensor, x: Tensor, y: Tensor, row: Tensor, column
     cells = torch.arange(GRID)
     across, down = (cells - x[:, None]).square(), (cells - y[:, None]).square()
     bumps = (-(down[:, :, None] + across[:, None]) / (2 * _SPREAD_CELLS**2)).exp()
-    heat = torch.zeros(count, 1, GRID, GRID)
-    for i, bump in zip(picture.tolist(), bumps, strict=True):
-        heat[i, 0] = torch.maximum(heat[i, 0], bump * 0.99)
+    cell = picture[:, None].expand(-1, GRID * GRID)
+    heat = torch.zeros(count, GRID * GRID).scatter_reduce_(0, cell, bumps.flatten(1) * 0.99, "amax")
+    heat = heat.view(count, 1, GRID, GRID)
     heat[picture, 0, row, column] = 1
     return heat
 

@@ -90,7 +90,10 @@ def train_few_step(
 
 
 def imitation_loss(student: nn.Module, teacher: PocketModel, batch: Batch, recipe: FewStepRecipe) -> Tensor:
-    """Mean squared difference of the policy's velocity and the teacher's, over tokens that are not given."""
+    """Mean squared difference of the policy's velocity and the teacher's, over tokens that are not given.
+
+    Late in a segment it counts less, in proportion to the time.
+    """
     size, device = batch.tokens.shape[0], batch.tokens.device
     node = torch.randint(1, recipe.nodes + 1, (size,), device=device) / recipe.nodes
     start = shifted(node, TIME_SHIFT)
@@ -110,7 +113,9 @@ def imitation_loss(student: nn.Module, teacher: PocketModel, batch: Batch, recip
             there = policy.detach().travel(x, start, t)
             there = torch.where(batch.given[..., None], batch.tokens, there)
             wanted = guided_velocity(teacher, there, t, batch, recipe.guidance)
-        error = (policy.velocity(there, t) - wanted).square().mean(dim=2)
+        # what the network says is magnified by start / t in the velocity: without a weight the last times rule alone
+        weight = (t / start)[:, None]
+        error = weight * (policy.velocity(there, t) - wanted).square().mean(dim=2)
         total = total + (error * kept).sum() / kept.sum()
     return total / recipe.queries
 

@@ -195,7 +195,7 @@ def _ordered(recipe: RecipeT, order: _Order) -> RecipeT:
 def _detector_recipe(order: _Order, device: torch.device) -> DetectorRecipe:
     recipe = DetectorRecipe() if device.type == "cuda" else SMALL_DETECTOR_RECIPE
     recipe = replace(recipe, world=order.world, minutes=order.minutes)
-    return replace(recipe, steps=CHECK_STEPS, batch=4, checked=4, loaders=0) if order.check else recipe
+    return replace(recipe, steps=CHECK_STEPS, batch=4, chunk=8, checked=4, loaders=0) if order.check else recipe
 
 
 def _export(out: Path, autoencoder: PocketAutoencoder) -> Path:

@@ -44,8 +44,8 @@ class PoolRecipe:
     """Pictures that each pool holds."""
     first: int = 8192
     """Pictures in each before the first step."""
-    chunk: int = 256
-    """Pictures rendered at once."""
+    chunk: int = 2048
+    """Pictures rendered at once: a rendering costs a device much the same whether it is of few or of many."""
     reuse: int = 4
     loaders: int = 4
     """Processes that make scenes, for each pool."""

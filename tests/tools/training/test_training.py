@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from chatdit.tools.dit.autoencoder import PocketAutoencoder
-from chatdit.tools.dit.loading import load_pocket_modules
+from chatdit.tools.dit.loading import load_pocket_modules, save_pocket_folder
 from chatdit.tools.dit.packing import pack
 from chatdit.tools.dit.text_encoder import PhraseTokenizer, PocketTextEncoder, TextEncoderConfig
 from chatdit.tools.pocket.grid_world import random_set
@@ -27,7 +27,7 @@ from chatdit.tools.training.base import build_model, flow_loss, train_base, trai
 from chatdit.tools.training.checkpoint import load_checkpoint, save_checkpoint
 from chatdit.tools.training.examples import GRID, Batch, ExamplePool, encode_tokens, given_panels, panel_positions
 from chatdit.tools.training.muon import Muon, orthogonalised
-from chatdit.tools.training.pocket import train_pocket
+from chatdit.tools.training.pocket import DEFAULTS, train_pocket
 from chatdit.tools.training.schedule import Clock, rate
 from chatdit.tools.training.streams import StreamOptions, stream
 from chatdit.tools.training.team import Team
@@ -221,11 +221,22 @@ def test_stages_need_the_ones_before(tmp_path: Path) -> None:
         train_pocket("base", tmp_path, minutes=0.01, device=torch.device("cpu"), seed=0, fresh=True)
 
 
-def test_a_start_puts_a_models_weights_where_stages_look(tmp_path: Path) -> None:
-    folder = train_pocket(
-        "export", tmp_path, minutes=0.01, device=torch.device("cpu"), seed=0, fresh=False, start="pocket"
+@pytest.fixture(scope="module")
+def base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pocket model that is not distilled: random weights in the shipped model's shape, and its words."""
+    shipped, folder = load_pocket_modules("pocket"), tmp_path_factory.mktemp("base") / "model"
+    torch.manual_seed(0)
+    save_pocket_folder(
+        folder, build_model().transformer, shipped.autoencoder, shipped.text_encoder, DEFAULTS, quantize=True
     )
-    shipped, again = load_pocket_modules("pocket"), load_pocket_modules(folder)
+    return folder
+
+
+def test_a_start_puts_a_models_weights_where_stages_look(tmp_path: Path, base_folder: Path) -> None:
+    folder = train_pocket(
+        "export", tmp_path, minutes=0.01, device=torch.device("cpu"), seed=0, fresh=False, start=str(base_folder)
+    )
+    shipped, again = load_pocket_modules(base_folder), load_pocket_modules(folder)
     for name, before, after in zip(shipped._fields, shipped, again, strict=True):
         weights, others = before.state_dict(), after.state_dict()
         assert weights.keys() == others.keys()
@@ -266,9 +277,10 @@ def test_what_needs_more_tokens_than_the_padding_is_left_out() -> None:
     assert {next(chunks).text_ids.shape[1] for _ in range(4)} == {32}
 
 
-def test_a_start_spares_what_is_there(tmp_path: Path) -> None:
+def test_a_start_spares_what_is_there(tmp_path: Path, base_folder: Path) -> None:
     save_checkpoint(tmp_path / "autoencoder", PocketAutoencoder(), 5, 1.0, torch.float16)
-    train_pocket("export", tmp_path, minutes=0.01, device=torch.device("cpu"), seed=0, fresh=False, start="pocket")
+    start = str(base_folder)
+    train_pocket("export", tmp_path, minutes=0.01, device=torch.device("cpu"), seed=0, fresh=False, start=start)
     assert load_checkpoint(tmp_path / "autoencoder", PocketAutoencoder()).step == 5
 
 
