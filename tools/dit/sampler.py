@@ -75,8 +75,9 @@ def sample_rows(
     """One SampledRow for each row, in order; see `DiT.sample`."""
     for row in rows:
         check_row(row, painter.grid)
-    if painter.distilled and any(row.negative for row in rows):
-        raise ToolError("a row has a negative caption; this guidance-distilled model has no second pass: drop it")
+    if any(row.negative for row in rows) and (painter.distilled or settings.guidance <= 1):
+        remedy = "drop it" if painter.distilled else f"guidance is {settings.guidance:g}: raise it above 1, or drop it"
+        raise ToolError(f"a row has a negative caption, and there is no second pass to read it: {remedy}")
     plan = plan or AttentionPlan()
     tokens = [sum(painter.grid.area(segment) for segment in row.segments) for row in rows]
     plan.check(rows=len(rows), layers=painter.layers, tokens=tokens)

@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from PIL import Image
@@ -70,6 +71,16 @@ class _Group:
     """int64 (k,) on the CPU."""
     parts: Tensor | None
     """uint8 (k, W, W), of figures."""
+
+
+class _People(NamedTuple):
+    """Painted figures, in the order in which a drawing has them: what `Tiles` needs, and the part at each texel."""
+
+    texels: Tensor
+    parts: Tensor
+    """uint8, one for each texel."""
+    starts: Tensor
+    sides: Tensor
 
 
 class Renderer:
@@ -166,21 +177,36 @@ class Renderer:
         places = (numbers.sprites[..., SpriteNumbers._fields.index("side")] > 0).nonzero()
         flat = numbers.sprites[places[:, 0], places[:, 1]]
         every = SpriteNumbers[Tensor](*flat.unbind(dim=1))
-        kinds = torch.stack([every.window, every.figure * (every.level + 1)])
+        kinds = torch.stack([every.window, every.figure])
+        is_figure = every.figure > 0
+        people = self._people(numbers, every.tile[is_figure], every.level[is_figure])
         for window, figure in torch.unique(kinds, dim=1).T.tolist() if len(flat) else []:
             chosen = ((kinds[0] == window) & (kinds[1] == figure)).nonzero()[:, 0]
             sprites = SpriteNumbers[Tensor](*flat[chosen].unbind(dim=1))
             geometry = Geometry(sprites.side, sprites.left, sprites.top, sprites.rotation, sprites.variant % 2)
             part = None
             if figure:
-                side = 2 * SHARPNESS[figure - 1]
-                texels, drawn = figure_tiles(numbers.figures[sprites.tile], side, self.device)
-                order = torch.arange(len(chosen))
-                tiles = Tiles(texels.flatten(), order * side * side, torch.full_like(order, side))
-                part = nearest(drawn, geometry, window) if parts else None
+                starts, sides = people.starts[sprites.tile], people.sides[sprites.tile]
+                tiles = Tiles(people.texels, starts, sides)
+                part = nearest(Tiles(people.parts, starts, sides), geometry, window) if parts else None
             else:
                 tiles = self._bank.tiles(sprites.tile, sprites.level)
             yield _Group(self._dyed(look(tiles, geometry, window), sprites), places[chosen], sprites.owner, part)
+
+    def _people(self, numbers: Drawing, which: Tensor, levels: Tensor) -> _People:
+        """All figures, painted together for each level: a painting costs a device much the same for any number."""
+        starts, sides, level = torch.zeros(3, len(numbers.figures), dtype=torch.int64)
+        level[which] = levels
+        texels, parts, length = [], [], 0
+        for i in levels.unique().tolist():
+            rows, side = (level == i).nonzero()[:, 0], 2 * SHARPNESS[i]
+            painted, drawn = figure_tiles(numbers.figures[rows], side, self.device)
+            starts[rows], sides[rows] = length + torch.arange(len(rows)) * side * side, side
+            texels.append(painted.flatten())
+            parts.append(drawn.flatten())
+            length += len(rows) * side * side
+        empty = torch.zeros(0, dtype=torch.int32, device=self.device)
+        return _People(torch.cat([empty, *texels]), torch.cat([empty.byte(), *parts]), starts, sides)
 
     def _dyed(self, seen: Seen, sprites: SpriteNumbers[Tensor]) -> Seen:
         tints, variants = (t.to(self.device, non_blocking=True) for t in (sprites.tint, sprites.variant))

@@ -133,15 +133,13 @@ def look(tiles: Tiles, geometry: Geometry, window: int) -> Seen:
     return Seen(colours.to(torch.uint8), rows, columns)
 
 
-def nearest(maps: Tensor, geometry: Geometry, window: int) -> Tensor:
-    """Nearest samples (k, W, W) of one map uint8 (S, S) for each sprite, 0 beyond it."""
-    count, side = len(maps), maps.shape[-1]
-    tiles = Tiles(maps, torch.zeros(count, dtype=torch.int64), torch.full((count,), side))
-    u, v, *_ = _texels_seen(tiles, geometry, window)
+def nearest(tiles: Tiles, geometry: Geometry, window: int) -> Tensor:
+    """Nearest texels (k, W, W) to the pixels of a window around each sprite, of any integer type; 0 beyond a tile."""
+    u, v, sides, starts, *_ = _texels_seen(tiles, geometry, window)
     x, y = (u + 128) >> 8, (v + 128) >> 8
-    inside = (x >= 0) & (y >= 0) & (x < side) & (y < side)
-    which = torch.arange(count, device=maps.device)[:, None, None]
-    return maps[which, y.clamp(0, side - 1), x.clamp(0, side - 1)] * inside
+    inside = (x >= 0) & (y >= 0) & (x < sides) & (y < sides)
+    at = starts + y.clamp(min=0).minimum(sides - 1) * sides + x.clamp(min=0).minimum(sides - 1)
+    return tiles.texels[at] * inside
 
 
 def _texels_seen(tiles: Tiles, geometry: Geometry, window: int) -> tuple[Tensor, ...]:

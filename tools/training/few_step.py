@@ -34,7 +34,8 @@ class FewStepRecipe(PoolRecipe):
     """How the base is distilled: beside what is drawn, how the student's policy is built and asked."""
 
     minutes: float = 8.0
-    batches: Mapping[int, int] = field(default_factory=lambda: {1: 128, 2: 64, 3: 40, 4: 32})
+    batches: Mapping[int, int] = field(default_factory=lambda: {1: 128, 2: 64, 4: 32})
+    shares: Mapping[int, float] = field(default_factory=lambda: {1: 0.45, 2: 0.25, 4: 0.3})
     matrix_rate: float = 4e-4
     other_rate: float = 3e-4
     average: float = 0.998
@@ -48,7 +49,7 @@ class FewStepRecipe(PoolRecipe):
 
 
 SMALL_FEW_STEP_RECIPE = FewStepRecipe(
-    batches={1: 16, 2: 8, 3: 5, 4: 4}, pool=4096, first=256, chunk=16, reuse=6, loaders=0, compile=False
+    batches={1: 16, 2: 8, 4: 4}, pool=4096, first=256, chunk=16, reuse=6, loaders=0, compile=False
 )
 """For a machine without a GPU."""
 

@@ -32,6 +32,7 @@ from chatdit.tools.training.examples import Batch
 from chatdit.tools.training.pooled import optimiser_of
 from chatdit.tools.training.schedule import rate
 from chatdit.tools.training.streams import StreamOptions, stream
+from chatdit.tools.training.team import without_cudnn_attention
 
 Notify = Callable[[str, int, int], None]
 _CHUNK = 64
@@ -128,7 +129,7 @@ def train_pixel(
     attachment = None if policy is None else attach(model.transformer, policy, dense_below=0)
     losses: list[Tensor] = []
     times: list[float] = []
-    with nullcontext() if attachment is None else attachment:
+    with without_cudnn_attention(), nullcontext() if attachment is None else attachment:
         for step, batch in enumerate(_batches(pictures, recipe, seed)):
             started = _now(device)
             loss = flow_loss(model, batch)

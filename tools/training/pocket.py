@@ -32,7 +32,7 @@ from chatdit.tools.training.detector import SMALL_DETECTOR_RECIPE, DetectorRecip
 from chatdit.tools.training.few_step import SMALL_FEW_STEP_RECIPE, FewStepRecipe, train_few_step
 from chatdit.tools.training.pooled import PoolRecipe
 from chatdit.tools.training.recogniser import train_recogniser
-from chatdit.tools.training.team import Team, team
+from chatdit.tools.training.team import Team, team, without_cudnn_attention
 from chatdit.tools.training.words import with_words
 from chatdit.tools.types import ToolError
 
@@ -74,11 +74,8 @@ def train_pocket(
     out.mkdir(parents=True, exist_ok=True)
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True
-    if device.type == "cuda":
-        # its backward under compile has hit an illegal memory access
-        torch.backends.cuda.enable_cudnn_sdp(False)
     started = time.monotonic()
-    with team(device) as members:
+    with without_cudnn_attention(), team(device) as members:
         if members.leads:
             _prepare(out, stage, start, fresh)
         members.wait()

@@ -62,6 +62,17 @@ def mixed_precision(device: torch.device) -> torch.autocast:
 
 
 @contextmanager
+def without_cudnn_attention() -> Iterator[None]:
+    """Train without cuDNN's attention, whose backward has hit illegal memory accesses; put back at the end."""
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    try:
+        yield
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
+
+
+@contextmanager
 def team(device: torch.device) -> Iterator[Team]:
     """The team that torchrun's environment describes; without one, this process alone on `device`."""
     size = int(os.environ.get("WORLD_SIZE", "1"))

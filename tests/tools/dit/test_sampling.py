@@ -147,6 +147,8 @@ def test_guidance_extrapolates_from_the_negative_caption(pocket: DiT) -> None:
     plain = picture(pocket, row(), guidance=1.0)
     assert_close(picture(pocket, row(negative="a cat"), guidance=5.0), plain)
     assert (picture(pocket, row(), guidance=5.0) - plain).abs().max() > 1e-3
+    with pytest.raises(ToolError, match="guidance is 1: raise it above 1, or drop it"):
+        picture(pocket, row(negative="blurry"), guidance=1.0)
 
 
 def test_a_distilled_model_is_told_its_guidance(flux_folder: Callable[[bool], Path]) -> None:

@@ -7,7 +7,17 @@ import torch
 from torch import Tensor
 
 from chatdit.tools.pocket.sprites import atlas_tiles
-from chatdit.tools.pocket.tile_bank import SHARPNESS, Geometry, TileBank, level_of, look, nearest, reach, window_of
+from chatdit.tools.pocket.tile_bank import (
+    SHARPNESS,
+    Geometry,
+    TileBank,
+    Tiles,
+    level_of,
+    look,
+    nearest,
+    reach,
+    window_of,
+)
 from chatdit.tools.pocket.vocabulary import SUBJECTS
 
 
@@ -55,10 +65,12 @@ def test_levels_follow_the_size() -> None:
 
 
 def test_maps_are_read_without_mixing() -> None:
-    parts = torch.zeros(1, 64, 64, dtype=torch.uint8)
-    parts[:, 16:48, 16:48] = 5
+    parts = torch.zeros(64, 64, dtype=torch.uint8)
+    parts[16:48, 16:48] = 5
     geometry = Geometry(*(torch.tensor([v]) for v in (100, 78, 78, 30, 0)))
-    seen = nearest(parts, geometry, 160)
+    # behind another map, which is not to be seen
+    texels = torch.cat([torch.ones(100, dtype=torch.uint8), parts.flatten()])
+    seen = nearest(Tiles(texels, torch.tensor([100]), torch.tensor([64])), geometry, 160)
     assert set(seen.flatten().tolist()) == {0, 5}
     assert int((seen == 5).sum()) == pytest.approx(50 * 50, rel=0.05)
 

@@ -9,6 +9,7 @@ import torch
 
 from chatdit.kernels.llsa.hierarchy import Hierarchy
 from chatdit.kernels.policies.llsa import Llsa
+from chatdit.tools.training.base import flow_loss
 from chatdit.tools.training.pixel import SMALL_PIXEL_RECIPE, Pictures, draw_pictures, pixel_tokens, train_pixel
 
 RECIPE = replace(SMALL_PIXEL_RECIPE, side=16, steps=12, batch=4, pictures=24, checked=4)
@@ -46,3 +47,18 @@ def test_a_policy_changes_the_attention_and_nothing_else(pictures: Pictures) -> 
     # the last layers start at zero, so one step of both begins with the same loss
     one = replace(RECIPE, steps=1)
     assert train_pixel(pictures, one, None, 0).train_loss == train_pixel(pictures, one, Llsa(), 0).train_loss
+
+
+def test_cudnn_attention_is_off_while_it_trains_and_back_on_after(
+    pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def loss(*given: object) -> torch.Tensor:
+        seen.append(torch.backends.cuda.cudnn_sdp_enabled())
+        return flow_loss(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("chatdit.tools.training.pixel.flow_loss", loss)
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    train_pixel(pictures, replace(RECIPE, steps=2), None, 0)
+    assert seen[:2] == [False, False] and before and torch.backends.cuda.cudnn_sdp_enabled()
