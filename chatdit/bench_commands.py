@@ -21,7 +21,7 @@ from chatdit.bench_options import (
     save_png,
 )
 from chatdit.devices import named_device
-from chatdit.exit_codes import UsageError
+from chatdit.worlds import DrawnWorld, named_world
 
 bench = typer.Typer(help="Measure, and write down what was measured.", rich_markup_mode=None, no_args_is_help=True)
 
@@ -89,19 +89,32 @@ def bench_world(
     hand_over(run(device=device, repeats=repeats, batch=batch), json, record)
 
 
+@bench.command("training")
+def bench_training(
+    device: Device = "cpu",
+    repeats: Repeats = 5,
+    world: DrawnWorld = "free",
+    small: Annotated[bool, typer.Option("--small", help="Batches of one, to see that it runs.")] = False,
+    json: Json = False,
+    record: Record = False,
+) -> None:
+    """Where the time of a step of the base training goes."""
+    from chatdit.evals.bench_training import run
+
+    on, drawn = named_device(device), named_world(world)
+    hand_over(run(device=on, world=drawn, repeats=repeats, small=small, notify=notify_line), json, record)
+
+
 @bench.command("world-sheet")
 def bench_world_sheet(
     out: Annotated[Path, typer.Argument(metavar="FILE", help="PNG to write.")],
     seed: Annotated[int, typer.Option(metavar="N", help="Which samples are drawn.")] = 0,
-    world: Annotated[str, typer.Option(metavar="W", help="free or grid.")] = "free",
+    world: DrawnWorld = "free",
 ) -> None:
     """A sheet of training samples with their captions, to look at."""
     from chatdit.evals.world_sheet import world_sheet
-    from chatdit.tools.pocket.samples import WORLDS, World
 
-    drawn: World | None = next((known for known in WORLDS if known == world), None)
-    if drawn is None:
-        raise UsageError(f"--world {world[:40]!r} is not known: expected one of {', '.join(WORLDS)}")
+    drawn = named_world(world)
     check_png(out)
     save_png(world_sheet(drawn, seed), out)
 
@@ -122,7 +135,7 @@ def bench_startup(
 @bench.command("autoencoder")
 def bench_autoencoder(
     model: Model = "pocket",
-    world: Annotated[str, typer.Option(metavar="W", help="free or grid.")] = "free",
+    world: DrawnWorld = "free",
     cases: Annotated[int, typer.Option(min=2, metavar="N", help="Pictures of each style.")] = 96,
     seed: Annotated[int, typer.Option(metavar="N", help="Which pictures.")] = 0,
     repeats: Repeats = 9,
@@ -131,9 +144,6 @@ def bench_autoencoder(
 ) -> None:
     """What the autoencoder keeps of pictures: by style, and of scikit-image's photographs where it is installed."""
     from chatdit.evals.bench_autoencoder import run
-    from chatdit.tools.pocket.samples import WORLDS
-
-    if world not in WORLDS:
-        raise UsageError(f"--world is {world[:40]!r}: expected {' or '.join(WORLDS)}")
-    measured = run(model=model, world=world, cases=cases, seed=seed, repeats=repeats, notify=notify_line)
+    drawn = named_world(world)
+    measured = run(model=model, world=drawn, cases=cases, seed=seed, repeats=repeats, notify=notify_line)
     hand_over(measured, json, record)

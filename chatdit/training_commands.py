@@ -10,6 +10,7 @@ import typer
 
 from chatdit.devices import named_device
 from chatdit.exit_codes import UsageError
+from chatdit.worlds import DrawnWorld, named_world
 
 if TYPE_CHECKING:
     import torch
@@ -43,21 +44,16 @@ def train_pocket(
     ] = True,
     seed: Annotated[int, typer.Option(metavar="N", help="Of weights, batches and noise.")] = 0,
     device: Annotated[str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    world: Annotated[
-        str, typer.Option(metavar="W", help="What is drawn: free, or the grid that the first weights know.")
-    ] = "free",
+    world: DrawnWorld = "free",
     check: Annotated[
         bool, typer.Option("--check", help="Ten small steps of every stage in a folder of their own, then forget them.")
     ] = False,
 ) -> None:
     """Train pocket; each stage leaves a file for the next."""
-    from chatdit.tools.pocket.samples import WORLDS
     from chatdit.tools.training.pocket import STAGES, Stage
     from chatdit.tools.training.pocket import train_pocket as run_stage
 
-    drawn: World | None = next((known for known in WORLDS if known == world), None)
-    if drawn is None:
-        raise UsageError(f"--world {world[:40]!r} is not known: expected one of {', '.join(WORLDS)}")
+    drawn = named_world(world)
     if check:
         _check(named_device(device), drawn, seed)
         return
