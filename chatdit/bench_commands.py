@@ -144,6 +144,7 @@ def bench_autoencoder(
 ) -> None:
     """What the autoencoder keeps of pictures: by style, and of scikit-image's photographs where it is installed."""
     from chatdit.evals.bench_autoencoder import run
+
     drawn = named_world(world)
     measured = run(model=model, world=drawn, cases=cases, seed=seed, repeats=repeats, notify=notify_line)
     hand_over(measured, json, record)

@@ -73,6 +73,12 @@ def flags(side: Side, source: Source) -> dict[str, bool]:
     }
 
 
+def size_arguments(source: Source, absent: Tensor) -> Arguments:
+    """How many tokens of each equal block are real, and strides."""
+    sizes = source.side.sizes
+    return (absent, 0, 0) if sizes is None else (sizes.contiguous(), *_shared(sizes.contiguous()))
+
+
 def numbers(x: list[int], device: torch.device) -> Tensor:
     """(len(x),) int32 on the device; made there where it is regular, for a copy from the host cannot be captured."""
     if x == list(range(len(x))):

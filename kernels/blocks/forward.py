@@ -29,6 +29,7 @@ def forward_source(  # noqa: C901 - branches are compiled away; a kernel is one 
     Q_TOKEN, Q_NUMBER, q_pb, q_pg,  # (B, G, P): place in q; number in the body, for the predicate
     K_TOKEN, K_NUMBER, k_pb, k_pg,  # (B, G, P): place in k; number in the body
     OFFSETS, off_pb, off_pg,  # (B, G, blocks + 1): positions where key blocks begin
+    SIZES, size_pb, size_pg,  # (B, G, blocks): how many tokens of an equal block are real
     INDICES, BEGIN, COUNT, row_pb, row_pg, share,  # flat; (B, G, rows): a row's entries; tiles' rows // share
     FINER, F_BEGIN, F_COUNT, f_pb, f_pg, f_share,  # the same of the entries whose keys are left out
     KEY_LENGTHS,  # (B,)
@@ -36,13 +37,14 @@ def forward_source(  # noqa: C901 - branches are compiled away; a kernel is one 
     q_b, q_h, q_l, k_b, k_h, k_l, v_b, v_h, v_l, bias_b, bias_h, o_b, o_h, o_l, lse_b, lse_h,
     scale_log2, q_start, q_body, k_start, k_body, height, width, radius, reach_f, reach_h, reach_w,
     D: tl.constexpr, TILE: tl.constexpr, KEYS: tl.constexpr, Q_BLOCK: tl.constexpr, BLOCK: tl.constexpr,
-    ALL: tl.constexpr, Q_PLAIN: tl.constexpr, K_PLAIN: tl.constexpr, EVEN: tl.constexpr, FIRST: tl.constexpr,
-    LAST: tl.constexpr, RULE: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_LENGTHS: tl.constexpr, EXCLUDE: tl.constexpr,
-    UPCAST: tl.constexpr, STAGES: tl.constexpr,
+    ALL: tl.constexpr, Q_PLAIN: tl.constexpr, K_PLAIN: tl.constexpr, EVEN: tl.constexpr, SIZED: tl.constexpr,
+    FIRST: tl.constexpr, LAST: tl.constexpr, RULE: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_LENGTHS: tl.constexpr,
+    EXCLUDE: tl.constexpr, UPCAST: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
     """Q_BLOCK and BLOCK are the sizes of equal blocks, or 0 where offsets say where blocks begin.
 
-    With ALL, a row is every key of the source, and BLOCK is KEYS.
+    With ALL, a row is every key of the source, and BLOCK is KEYS. With SIZED, blocks are filled up with keys that can
+    be read and do not count.
     """
     tile = tl.program_id(0)
     h_at = tl.program_id(1)
@@ -74,6 +76,7 @@ def forward_source(  # noqa: C901 - branches are compiled away; a kernel is one 
         BIAS += b * bias_b + h * bias_h
         k_at = b * k_pb + g * k_pg
         length = tl.load(KEY_LENGTHS + b).to(tl.int32) if HAS_LENGTHS else 0
+        SIZES += b * size_pb + g * size_pg
         f_at = b * f_pb + g * f_pg + row // f_share
         doc_q = DOC_Q + b * doc_q_b
         doc_k = DOC_K + b * doc_k_b
@@ -96,16 +99,20 @@ def forward_source(  # noqa: C901 - branches are compiled away; a kernel is one 
                     block = tl.load(INDICES + entry + step // per_block)
                     k_pos = block * BLOCK + step % per_block * KEYS + key
                     real = k_pos < k_body
+                    if SIZED:
+                        real = step % per_block * KEYS + key < tl.load(SIZES + block)
                 else:
                     slot = (step * KEYS + key) // BLOCK
                     real = slot < entries
                     block = tl.load(INDICES + entry + slot, mask=real, other=0)
                     k_pos = block * BLOCK + (step * KEYS + key) % BLOCK
                     real = real & (k_pos < k_body)
+                    if SIZED:
+                        real = real & ((step * KEYS + key) % BLOCK < tl.load(SIZES + block))
                 top, total, acc = attend(
                     q, q_number, q_real, k_pos, real, top, total, acc, K, V, BIAS, K_TOKEN, K_NUMBER, k_at, k_start,
                     length, FINER, F_BEGIN, F_COUNT, f_at, doc_q, doc_k, k_l, v_l, scale_log2, height, width, radius,
-                    reach_f, reach_h, reach_w, d, K_PLAIN, EVEN, RULE, HAS_BIAS, HAS_LENGTHS, EXCLUDE, UPCAST,
+                    reach_f, reach_h, reach_w, d, K_PLAIN, EVEN, SIZED, RULE, HAS_BIAS, HAS_LENGTHS, EXCLUDE, UPCAST,
                 )  # fmt: skip
         else:
             for e in range(0, entries):
@@ -116,7 +123,7 @@ def forward_source(  # noqa: C901 - branches are compiled away; a kernel is one 
                     top, total, acc = attend(
                         q, q_number, q_real, at + key, at + key < last, top, total, acc, K, V, BIAS, K_TOKEN, K_NUMBER,
                         k_at, k_start, length, FINER, F_BEGIN, F_COUNT, f_at, doc_q, doc_k, k_l, v_l, scale_log2,
-                        height, width, radius, reach_f, reach_h, reach_w, d, K_PLAIN, EVEN, RULE, HAS_BIAS,
+                        height, width, radius, reach_f, reach_h, reach_w, d, K_PLAIN, EVEN, SIZED, RULE, HAS_BIAS,
                         HAS_LENGTHS, EXCLUDE, UPCAST,
                     )  # fmt: skip
         lse_at = LSE + b * lse_b + h * lse_h + q_token
@@ -145,14 +152,14 @@ def forward_source(  # noqa: C901 - branches are compiled away; a kernel is one 
 def attend(
     q, q_number, q_real, k_pos, real, top, total, acc, K, V, BIAS, K_TOKEN, K_NUMBER, k_at, k_start, length,
     FINER, F_BEGIN, F_COUNT, f_at, DOC_Q, DOC_K, k_l, v_l, scale_log2, height, width, radius, reach_f, reach_h, reach_w,
-    d, K_PLAIN: tl.constexpr, EVEN: tl.constexpr, RULE: tl.constexpr, HAS_BIAS: tl.constexpr,
+    d, K_PLAIN: tl.constexpr, EVEN: tl.constexpr, SIZED: tl.constexpr, RULE: tl.constexpr, HAS_BIAS: tl.constexpr,
     HAS_LENGTHS: tl.constexpr, EXCLUDE: tl.constexpr, UPCAST: tl.constexpr,
 ):  # fmt: skip
-    """One step of the running softmax, to the base 2. With EVEN, every key of the step is real."""
+    """One step of the running softmax, to the base 2. With EVEN, every key is real; with SIZED, every one is there."""
     token, number = places(k_pos, k_start, K_TOKEN, K_NUMBER, k_at, real, K_PLAIN, RULE)
     if HAS_LENGTHS:
         real = real & (token < length)
-    if EVEN:
+    if EVEN or SIZED:
         k = tl.load(K + (token * k_l)[:, None] + d[None, :])
         v = tl.load(V + (token * v_l)[:, None] + d[None, :])
     else:

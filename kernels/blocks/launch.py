@@ -20,6 +20,7 @@ from chatdit.kernels.blocks.arguments import (
     numbers,
     query_arguments,
     rule_arguments,
+    size_arguments,
     source_arguments,
     tile_arguments,
 )  # fmt: skip
@@ -30,6 +31,7 @@ from chatdit.kernels.blocks.sources import (
     Tokens,
     block_of_position,
     every_key,
+    laid_out,
     segments_side,
     side_of,
     sources_of,
@@ -120,7 +122,9 @@ class _Blocks(torch.autograd.Function):
         for side, sources, heads, groups in call.work(q, k, v):
             if len(sources) > 1 and total is None:
                 total = q.new_empty(q.shape, dtype=torch.float32)
-            for i, source in enumerate(sources):
+            group_of = dict(zip(heads, groups, strict=True))
+            every = [group_of.get(h, 0) for h in range(q.shape[1])]
+            for i, source in enumerate(laid_out(source, every) for source in sources):
                 ends = (i == 0, i == len(sources) - 1)
                 _forward(q, total if total is not None else lse, out, lse, side, source, heads, groups, call, ends)
         ctx.save_for_backward(q, k, v, out, lse, *streams)
@@ -161,18 +165,20 @@ def _forward(
     keys = sizes.keys
     block = keys if source.lists is None else source.side.block
     even = block > 0 and block % keys == 0 and source.side.tokens.count % block == 0
-    even = even and source.predicate is None and source.lengths is None and source.without is None
+    sized = source.side.sizes is not None
+    even = even and not sized and source.predicate is None and source.lengths is None and source.without is None
     rule, documents, dials = rule_arguments(source.predicate, lse)
     launch: Any = forward_source[(most, len(heads), q.shape[0])]
     launch(
         q, source.keys, source.values, source.bias if source.bias is not None else lse, total, out, lse, *which,
-        *tiles, *query_arguments(side, lse), *key_arguments(source, lse), *source_arguments(source, lse),
-        *documents, *q.stride()[:3], *source.keys.stride()[:3], *source.values.stride()[:3],
+        *tiles, *query_arguments(side, lse), *key_arguments(source, lse), *size_arguments(source, lse),
+        *source_arguments(source, lse), *documents, *q.stride()[:3], *source.keys.stride()[:3],
+        *source.values.stride()[:3],
         *(source.bias.stride()[:2] if source.bias is not None else (0, 0)), *out.stride()[:3], *lse.stride()[:2],
         call.scale * 1.4426950408889634, side.tokens.start, side.tokens.count, source.side.tokens.start,
         source.side.tokens.count, *dials,
-        D=q.shape[3], TILE=sizes.tile, KEYS=keys, Q_BLOCK=q_block, BLOCK=block, EVEN=even, FIRST=ends[0],
-        LAST=ends[1], RULE=rule, **flags(side, source), UPCAST=upcast(q), STAGES=sizes.stages,
+        D=q.shape[3], TILE=sizes.tile, KEYS=keys, Q_BLOCK=q_block, BLOCK=block, EVEN=even, SIZED=sized,
+        FIRST=ends[0], LAST=ends[1], RULE=rule, **flags(side, source), UPCAST=upcast(q), STAGES=sizes.stages,
         num_warps=sizes.warps,
     )  # fmt: skip
 

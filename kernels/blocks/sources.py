@@ -6,13 +6,13 @@ tokens, D head dim, n blocks, T tiles, P positions in an order of tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from chatdit.kernels.plan.block_axis import BlockAxis, Segment, body_segments, segment_tokens
+from chatdit.kernels.plan.block_axis import MAX_BLOCK, MIN_BLOCK, BlockAxis, Segment, body_segments, segment_tokens
 from chatdit.kernels.plan.block_plan import BlockPlan, CoarseStream
 from chatdit.kernels.plan.block_rows import BlockRows
 from chatdit.kernels.plan.predicates import Predicate
@@ -30,12 +30,18 @@ class Tokens:
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """Tokens cut into `blocks` blocks, equal (`block`) or beginning at `offsets` (B|1, G|1, n + 1)."""
+    """Tokens cut into `blocks` blocks, equal (`block`) or beginning at `offsets` (B|1, G|1, n + 1).
+
+    Of equal blocks, `sizes` (B|1, G|1, n), if there, says how many tokens of each are real. Of others, none has more
+    than `largest`, if that is known.
+    """
 
     tokens: Tokens
     blocks: int
     block: int = 0
     offsets: Tensor | None = None
+    sizes: Tensor | None = None
+    largest: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +85,7 @@ def side_of(axis: BlockAxis, device: torch.device) -> Side:
         places = segment_tokens(segments, device)
         order = axis.order.long() if axis.order is not None else torch.arange(axis.body, device=device)[None, None]
         tokens = Tokens(axis.body, 0, places[order].int(), order.int())
-    return Side(tokens, axis.blocks, axis.block or 0, axis.offsets)
+    return Side(tokens, axis.blocks, axis.block or 0, axis.offsets, largest=axis.largest)
 
 
 def segments_side(segments: tuple[Segment, ...], device: torch.device) -> Side:
@@ -113,6 +119,50 @@ def sources_of(k: Tensor, v: Tensor, plan: BlockPlan, coarse: tuple[CoarseStream
         without = finer if stream.selected == "exclude" else None
         yield Source(stream.keys, stream.values, side, lists, _bias(stream), without=without, stream=i)
         finer = lists
+
+
+def laid_out(source: Source, groups: Sequence[int]) -> Source:
+    """The same with keys and values copied into the order of their blocks, so that a block is read as one stretch.
+
+    Blocks of known largest size become equal ones, filled up with tokens that are not real. `groups` names the plan
+    head of each of the H heads. A copy reads each key once, where blocks read it many times. What a kernel looks up by
+    the token's own number (rules, key lengths) leaves a source as it is.
+    """
+    side, lists = source.side, source.lists
+    if lists is None or source.stream is not None or source.predicate is not None or source.lengths is not None:
+        return source
+    device, count = source.keys.device, side.tokens.count
+    equal = side.offsets is not None and side.largest is not None and side.largest <= MAX_BLOCK and count > 0
+    if side.tokens.place is None and not equal:
+        return source
+    place = side.tokens.place
+    if place is None:
+        place = torch.arange(side.tokens.start, side.tokens.start + count, device=device)[None, None]
+    place = place.long()
+    if equal:
+        assert side.offsets is not None and side.largest is not None
+        block = max(MIN_BLOCK, 1 << (side.largest - 1).bit_length())
+        offsets = side.offsets.long()
+        at = offsets[..., :-1, None] + torch.arange(block, device=device)
+        at = torch.minimum(at, offsets[..., 1:, None] - 1).clamp(0, count - 1).flatten(2)
+        heads = torch.broadcast_shapes(at.shape[:2], place.shape[:2])
+        place = place.expand(*heads, -1).gather(2, at.expand(*heads, -1))
+        side = Side(Tokens(side.blocks * block), side.blocks, block, sizes=offsets.diff(dim=-1).int())
+    else:
+        side = replace(side, tokens=Tokens(count))
+    keys, values = (_in_order(x, place, groups) for x in (source.keys, source.values))
+    return replace(source, keys=keys, values=values, side=side)
+
+
+def _in_order(x: Tensor, place: Tensor, groups: Sequence[int]) -> Tensor:
+    """x (B, H, L, D) at places int64 (B|1, G|1, P) of its heads' plan heads, as (B, H, P, D)."""
+    if place.shape[:2] == (1, 1):
+        return x.index_select(2, place[0, 0])
+    batch, heads = (torch.arange(n, device=x.device) for n in x.shape[:2])
+    if place.shape[1] > 1 and list(groups) != list(range(place.shape[1])):
+        place = place[:, list(groups)]
+    found: Tensor = x[batch[:, None, None], heads[:, None], place]
+    return found
 
 
 def lists_of(rows: BlockRows, share: int = 1) -> Lists:

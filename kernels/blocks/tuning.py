@@ -27,11 +27,15 @@ FORWARD = {32: BlockLaunch(64, 64, 4, 3), 64: BlockLaunch(64, 128, 4, 2), 128: B
 
 
 def block_launch(side: Side, source: Source, head_dim: int) -> BlockLaunch:
-    """The forward's sizes: a tile is a block of queries, of variable ones 64; blocks under 64 take fewer warps."""
+    """The forward's sizes: a tile is a block of queries, of variable ones whose size is not known 64.
+
+    Blocks under 64 take fewer warps.
+    """
     sizes = FORWARD[head_dim]
-    if side.offsets is not None:
+    if side.offsets is not None and side.largest is None:
         return BlockLaunch(64, sizes.keys, 4, 2)
-    tile = min(sizes.tile, 1 << (side.block - 1).bit_length()) if side.block else sizes.tile
+    block = side.block or side.largest
+    tile = min(sizes.tile, 1 << (block - 1).bit_length()) if block else sizes.tile
     tile = max(tile, LEAST_TILE)
     if tile >= 128:
         return BlockLaunch(tile, sizes.keys, sizes.warps, sizes.stages)

@@ -32,7 +32,8 @@ class BlockAxis:
     """One side's sequence: length in tokens, and its blocks, equal (`block`) or variable (`offsets`).
 
     `order` (B|1, G|1, N), int32 or int64, holds the body token that stands at each position: a permutation.
-    `offsets` (B|1, G|1, n + 1), int32 or int64, are the positions where blocks begin, then N.
+    `offsets` (B|1, G|1, n + 1), int32 or int64, are the positions where blocks begin, then N. `largest` says that no
+    such block has more tokens, which spares a device finding out.
     `dense` lists segments of the sequence, ascending.
 
     Raises:
@@ -44,6 +45,7 @@ class BlockAxis:
     offsets: Tensor | None = None
     order: Tensor | None = None
     dense: tuple[Segment, ...] = ()
+    largest: int | None = None
 
     def __post_init__(self) -> None:
         if self.length < 1:
@@ -53,6 +55,8 @@ class BlockAxis:
             raise KernelError(f"block is {self.block} and offsets is {self.offsets}; give exactly one of the two")
         if self.block is not None and self.block not in range(MIN_BLOCK, MAX_BLOCK + 1, BLOCK_STEP):
             raise KernelError(f"block is {self.block}; it must be a multiple of {BLOCK_STEP} up to {MAX_BLOCK}")
+        if self.largest is not None and (self.offsets is None or self.largest < 1):
+            raise KernelError(f"largest is {self.largest}; it is the size, at least 1, of the largest variable block")
         check_integers("offsets", self.offsets, dims=3)
         check_integers("order", self.order, dims=3)
         if self.order is not None and self.order.shape[2] != self.body:

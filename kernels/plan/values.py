@@ -54,6 +54,9 @@ def _check_axis(name: str, axis: BlockAxis) -> None:
     ends = axis.offsets[..., 0].eq(0).all() & axis.offsets[..., -1].eq(axis.body).all()
     if not bool(ends & axis.offsets.diff(dim=-1).ge(0).all()):
         raise KernelError(f"{name}.offsets must rise from 0 to {axis.body}, the body's length, in every head")
+    if axis.largest is not None and bool((axis.offsets.diff(dim=-1) > axis.largest).any()):
+        found = int(axis.offsets.diff(dim=-1).max())
+        raise KernelError(f"{name}.largest is {axis.largest}, but a block has {found} tokens")
 
 
 def _check_list(name: str, rows: BlockRows, blocks: int) -> None:

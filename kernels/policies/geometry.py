@@ -47,9 +47,15 @@ class Geometry:
         """Tokens of the sequence, L."""
         return self.body + sum(stop - start for start, stop in self.text)
 
-    def axis(self, block: int | None = None, offsets: Tensor | None = None, order: Tensor | None = None) -> BlockAxis:
+    def axis(
+        self,
+        block: int | None = None,
+        offsets: Tensor | None = None,
+        order: Tensor | None = None,
+        largest: int | None = None,
+    ) -> BlockAxis:
         """Blocks over the grid, the text dense."""
-        return BlockAxis(self.length, block, offsets, order, self.text)
+        return BlockAxis(self.length, block, offsets, order, self.text, largest)
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ def tiled_axis(geometry: Geometry, tile: tuple[int, int], device: torch.device, 
     if whole and MIN_BLOCK <= size <= MAX_BLOCK and size % MIN_BLOCK == 0:
         return geometry.axis(size, order=order)
     edges = torch.searchsorted(tiles[order[0, 0]], torch.arange(tile_count(geometry, tile, depth) + 1, device=device))
-    return geometry.axis(offsets=edges[None, None], order=order)
+    return geometry.axis(offsets=edges[None, None], order=order, largest=size)
 
 
 def tile_count(geometry: Geometry, tile: tuple[int, int], depth: int = 1) -> int:

@@ -5,6 +5,7 @@ LinGen's other branch, a state-space scan, is not attention and not here.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -36,7 +37,7 @@ class Tesa:
         order = number.argsort(stable=True)
         windows = _windows(geometry, self.window)
         edges = torch.searchsorted(number[order], torch.arange(windows + 1, device=q.device))
-        axis = geometry.axis(offsets=edges[None, None], order=order[None, None])
+        axis = geometry.axis(offsets=edges[None, None], order=order[None, None], largest=math.prod(self.window))
         rows = BlockRows(torch.arange(windows, dtype=torch.int32, device=q.device).view(1, 1, -1, 1))
         return BlockPlan(axis, axis, rows, key_lengths=geometry.key_lengths, trusted=True)
 

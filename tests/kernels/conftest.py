@@ -14,6 +14,7 @@ from chatdit.kernels.plan.block_axis import BlockAxis, Segment
 from chatdit.kernels.plan.block_plan import BlockPlan, CoarseStream, dense_plan
 from chatdit.kernels.plan.block_rows import BlockRows, rows_from_mask
 from chatdit.kernels.plan.predicates import Disc, Documents, Window
+from chatdit.kernels.policies.geometry import Geometry, tiled_axis
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,18 @@ def _variable(_: list[tuple[Tensor, Tensor]]) -> BlockPlan:
     return BlockPlan(q, k, rows_from_mask(random_mask(2, 2, 6, 8, 0.4)))
 
 
+def _bounded(_: list[tuple[Tensor, Tensor]]) -> BlockPlan:
+    q = BlockAxis(100, offsets=cuts(2, 2, 100, 6, 1), order=orders(2, 2, 100, 2), largest=100)
+    k = BlockAxis(120, offsets=cuts(2, 2, 120, 8, 3), order=orders(2, 2, 120, 4), largest=120)
+    return BlockPlan(q, k, rows_from_mask(random_mask(2, 2, 6, 8, 0.4)))
+
+
+def _tiles(_: list[tuple[Tensor, Tensor]]) -> BlockPlan:
+    """Tiles of 4 x 4, smaller at the border, behind text; heads of several kinds."""
+    axis = tiled_axis(Geometry(9, 10, text=(Segment(0, 7),)), (4, 4), torch.device("cpu"))
+    return BlockPlan(axis, axis, rows_from_mask(random_mask(1, 2, 9, 9, 0.4)), heads=(1, "dense", 0))
+
+
 def _text(_: list[tuple[Tensor, Tensor]]) -> BlockPlan:
     q = BlockAxis(90, 16, dense=(Segment(0, 10), Segment(80, 90)), order=orders(1, 2, 70, 5))
     k = BlockAxis(85, 16, dense=(Segment(0, 9),), order=orders(1, 2, 76, 6))
@@ -163,6 +176,8 @@ CASES = (
     Case("ragged", 2, 2, 32, 130, 130, (), _ragged),
     Case("static-ragged", 2, 2, 128, 200, 150, (), _static_ragged),
     Case("variable", 2, 2, 32, 100, 120, (), _variable),
+    Case("bounded", 2, 2, 32, 100, 120, (), _bounded),
+    Case("tiles", 1, 3, 64, 97, 97, (), _tiles),
     Case("text", 2, 2, 32, 90, 85, (), _text),
     Case("all-text", 1, 1, 32, 20, 30, (), _all_text),
     Case("kinds", 2, 5, 32, 80, 80, (), _kinds),

@@ -30,7 +30,7 @@ cases = importlib.util.module_from_spec(_SPEC)
 sys.modules["cases"] = cases
 _SPEC.loader.exec_module(cases)
 
-HALF = {"text", "variable"}
+HALF = {"text", "variable", "tiles"}
 FORWARD_ALONE = {"fixed", "counted", "static-ragged", "window", "coarse-keep", "skipped", "dense", "all-text"}
 Call = Callable[[list[Tensor]], AttentionOutput]
 Found = dict[str, object]

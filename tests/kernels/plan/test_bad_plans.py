@@ -53,6 +53,11 @@ BAD_PARTS: dict[str, tuple[Callable[[], object], str]] = {
         "order places 10 tokens, but the body has 64",
     ),
     "order type": (lambda: BlockAxis(64, 16, order=torch.zeros(1, 1, 64)), "order is torch.float32; it must be"),
+    "largest without offsets": (lambda: BlockAxis(64, 16, largest=16), "largest is 16; it is the size"),
+    "largest of nothing": (
+        lambda: BlockAxis(64, offsets=ints(0, 64)[None, None], largest=0),
+        "largest is 0; it is the",
+    ),
     "offsets shape": (lambda: BlockAxis(64, offsets=ints(0, 64)), "offsets has shape (2,); it must have 3 axes"),
     "index type": (lambda: BlockRows(torch.zeros(1, 1, 4, 1, dtype=torch.int64)), "indices is torch.int64"),
     "index shape": (lambda: BlockRows(ints(0, 1)), "indices has shape (2,); fixed rows are (B|1, G|1, n, K)"),
@@ -96,6 +101,10 @@ BAD_PLANS: dict[str, tuple[Callable[[], object], str]] = {
     "order twice": (
         lambda: plan(k=BlockAxis(64, 16, order=torch.zeros(1, 1, 64, dtype=torch.int64))),
         "k.order is not a permutation: it must hold each of 0 to 63 once",
+    ),
+    "larger than the largest": (
+        lambda: plan(q=BlockAxis(64, offsets=ints(0, 16, 48, 56, 64)[None, None], largest=31)),
+        "q.largest is 31, but a block has 32 tokens",
     ),
     "offsets fall": (
         lambda: plan(q=BlockAxis(64, offsets=ints(0, 20, 10, 40, 64)[None, None])),
