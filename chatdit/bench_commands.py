@@ -66,12 +66,13 @@ def bench_sheet(
     out: Annotated[Path, typer.Argument(metavar="FILE", help="PNG to write.")],
     seed: Annotated[int, typer.Option(metavar="N", help="Of the first picture; the others count up.")] = 0,
     model: Model = "pocket",
+    failures: Annotated[bool, typer.Option("--failures", help="Eight of what it does badly instead.")] = False,
 ) -> None:
     """A sheet of sixteen pictures with their captions, to look at."""
-    from chatdit.evals.sample_sheet import sample_sheet
+    from chatdit.evals.sample_sheet import failure_sheet, sample_sheet
 
     check_png(out)
-    save_png(sample_sheet(model, seed), out)
+    save_png((failure_sheet if failures else sample_sheet)(model, seed), out)
 
 
 @bench.command("world")

@@ -1,13 +1,18 @@
-"""A sheet of pictures with their captions, so that a person can look at what a model draws."""
+"""Sheets of pictures with their captions, so that a person can look at what a model draws, and at what it fails at."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from chatdit.tools.dit.model import DiT, Row, Segment
+from chatdit.tools.pocket.captions import joint_caption
+from chatdit.tools.pocket.renderer import Renderer
+from chatdit.tools.pocket.scene import Scene, Thing
+from chatdit.tools.pocket.vocabulary import HELD_OUT
 
 CAPTIONS: tuple[str, ...] = (
     "a large fox in the forest",
@@ -37,6 +42,27 @@ def sample_sheet(model: str = "pocket", seed: int = 0) -> Image.Image:
     panels = tuple(Segment(width, height, panel=i) for i in range(len(SET_CAPTIONS)))
     drawn = dit.sample(rows) + dit.sample([Row(together, panels, seed)])
     return _sheet([picture for row in drawn for picture in row.images], (*CAPTIONS, *SET_CAPTIONS))
+
+
+def failure_sheet(model: str = "pocket", seed: int = 0) -> Image.Image:
+    """Eight pictures of what pocket was not trained for or does badly; the seeds count up from `seed`.
+
+    Three and more kinds of subjects, a subject that no training saw, by its name and as a given panel to be copied,
+    and panels whose common subject no word names.
+    """
+    dit = DiT.load(model)
+    width, height = dit.defaults.width, dit.defaults.height
+    unseen, place = HELD_OUT[0], "beach"
+    given = Renderer().pictures([Scene((Thing(unseen),), place)], random.Random(seed))[0]
+    named = ("a cat, a dog and an owl in the forest", f"a large {unseen} on the beach", "a large cat in the garden")
+    named = (*named, "two apples and three stars in the desert")
+    rows = [Row(text, (Segment(width, height),), seed + i) for i, text in enumerate(named)]
+    nameless = ("a subject on the beach", "a subject in the snow")
+    known = (Segment(width, height, panel=0, known=given), Segment(width, height, panel=1))
+    both = tuple(Segment(width, height, panel=i) for i in range(2))
+    rows += [Row(joint_caption(nameless), segments, seed) for segments in (known, both)]
+    labels = (*named, f"given: {unseen} on the beach", nameless[1], *nameless)
+    return _sheet([picture for row in dit.sample(rows) for picture in row.images], labels)
 
 
 def _sheet(pictures: Sequence[torch.Tensor], labels: Sequence[str]) -> Image.Image:

@@ -37,7 +37,7 @@ FROZEN = {
         *("--device", "--guidance", "--help", "--json", "--model", "--record", "--repeats", "--steps", "-h"),
     ],
     "bench shared-steps": ["--help", "--json", "--policies", "--record", "--sides", "--tiny", "-h"],
-    "bench sheet": ["--help", "--model", "--seed", "-h"],
+    "bench sheet": ["--failures", "--help", "--model", "--seed", "-h"],
     "bench startup": ["--help", "--json", "--record", "--repeats", "-h"],
     "bench training": ["--device", "--help", "--json", "--record", "--repeats", "--small", "--world", "-h"],
     "bench world": ["--batch", "--device", "--help", "--json", "--record", "--repeats", "-h"],

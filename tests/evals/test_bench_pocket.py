@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from torch import Tensor
 
@@ -14,12 +17,13 @@ from chatdit.evals import bench_pocket, bench_pocket_speed
 from chatdit.evals.bench_pocket import _agree, _all_named, _count_seen, _relation_holds, _tint_seen
 from chatdit.evals.bench_pocket_speed import quality_mode
 from chatdit.evals.records import write_record
-from chatdit.evals.sample_sheet import CAPTIONS, SET_CAPTIONS
-from chatdit.tools.dit.model import DiT, SamplingOptions
+from chatdit.evals.sample_sheet import CAPTIONS, SET_CAPTIONS, failure_sheet
+from chatdit.tools.dit.model import DiT, Row, SampledRow, SamplingOptions
 from chatdit.tools.dit.text_encoder import PhraseTokenizer
 from chatdit.tools.pocket.recogniser import Reading, Sighting
+from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.scene import RELATIONS, Scene, Thing
-from chatdit.tools.pocket.vocabulary import caption_vocabulary
+from chatdit.tools.pocket.vocabulary import HELD_OUT, caption_vocabulary
 from chatdit.tools.types import Box
 
 
@@ -138,6 +142,20 @@ def test_processes_that_do_nothing_else_tell_seconds_and_memory(monkeypatch: pyt
 def test_the_sheet_asks_for_known_words_only() -> None:
     tokenizer = PhraseTokenizer(caption_vocabulary(), 96)
     assert [tokenizer(c).unknown for c in (*CAPTIONS, *SET_CAPTIONS)] == [()] * 16
+
+
+def test_a_sheet_of_failures_gives_a_panel_and_leaves_it_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = DiT.sample
+
+    def quickly(self: DiT, rows: Sequence[Row], *options: object) -> list[SampledRow]:
+        return drawn(self, rows, sampling=SamplingOptions(steps=1))
+
+    monkeypatch.setattr(DiT, "sample", quickly)
+    sheet = failure_sheet()
+    assert sheet.size == (1024, 2 * (256 + 22))
+    beaver = Renderer().pictures([Scene((Thing(HELD_OUT[0]),), "beach")], random.Random(0))[0]
+    shown = np.asarray(sheet.crop((0, 278, 256, 534))).transpose(2, 0, 1)
+    assert np.abs(shown - beaver.add(1).mul(127.5).round().numpy()).max() <= 1
 
 
 def test_speed_is_measured_with_its_settings() -> None:
