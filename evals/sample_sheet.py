@@ -54,8 +54,12 @@ def failure_sheet(model: str = "pocket", seed: int = 0) -> Image.Image:
     width, height = dit.defaults.width, dit.defaults.height
     unseen, place = HELD_OUT[0], "beach"
     given = Renderer().pictures([Scene((Thing(unseen),), place)], random.Random(seed))[0]
-    named = ("a cat, a dog and an owl in the forest", f"a large {unseen} on the beach", "a large cat in the garden")
-    named = (*named, "two apples and three stars in the desert")
+    named = (
+        "a cat, a dog and an owl in the forest",
+        f"a large {unseen} on the beach",
+        "a large cat in the garden",
+        "two apples and three stars in the desert",
+    )
     rows = [Row(text, (Segment(width, height),), seed + i) for i, text in enumerate(named)]
     nameless = ("a subject on the beach", "a subject in the snow")
     known = (Segment(width, height, panel=0, known=given), Segment(width, height, panel=1))

@@ -145,7 +145,7 @@ def laid_out(source: Source, groups: Sequence[int]) -> Source:
         offsets = side.offsets.long()
         at = offsets[..., :-1, None] + torch.arange(block, device=device)
         at = torch.minimum(at, offsets[..., 1:, None] - 1).clamp(0, count - 1).flatten(2)
-        heads = torch.broadcast_shapes(at.shape[:2], place.shape[:2])
+        heads = [max(a, b) for a, b in zip(at.shape[:2], place.shape[:2], strict=True)]
         place = place.expand(*heads, -1).gather(2, at.expand(*heads, -1))
         side = Side(Tokens(side.blocks * block), side.blocks, block, sizes=offsets.diff(dim=-1).int())
     else:

@@ -198,7 +198,7 @@ class Renderer:
         starts, sides, level = torch.zeros(3, len(numbers.figures), dtype=torch.int64)
         level[which] = levels
         texels, parts, length = [], [], 0
-        for i in levels.unique().tolist():
+        for i in sorted(set(levels.tolist())):
             rows, side = (level == i).nonzero()[:, 0], 2 * SHARPNESS[i]
             painted, drawn = figure_tiles(numbers.figures[rows], side, self.device)
             starts[rows], sides[rows] = length + torch.arange(len(rows)) * side * side, side

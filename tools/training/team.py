@@ -64,7 +64,7 @@ def mixed_precision(device: torch.device) -> torch.autocast:
 @contextmanager
 def without_cudnn_attention() -> Iterator[None]:
     """Train without cuDNN's attention, whose backward has hit illegal memory accesses; put back at the end."""
-    before = torch.backends.cuda.cudnn_sdp_enabled()
+    before = torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
     torch.backends.cuda.enable_cudnn_sdp(False)
     try:
         yield
