@@ -22,11 +22,13 @@ from chatdit.tools.pocket.vocabulary import caption_vocabulary
 from chatdit.tools.training.base import SMALL_RECIPE, BaseRecipe, PocketModel, build_model, flow_loss
 from chatdit.tools.training.examples import GRID, TOKENS_A_SIDE, Batch, encode_tokens, panel_positions
 from chatdit.tools.training.pooled import Average, optimiser_of
+from chatdit.tools.training.steps import RecordedStep
 from chatdit.tools.training.streams import StreamOptions, stream
 from chatdit.tools.training.team import without_cudnn_attention
 
 Notify = Callable[[str, int, int], None]
 TEXT_TOKENS = 32
+_WAYS = ("eager", "compiled", "recorded")
 
 
 def run(
@@ -112,6 +114,10 @@ def _step_parts(recipe: BaseRecipe, timer: _Timer, notify: Notify) -> dict[str, 
             first = 1000 * (timer.now() - started)
             parts[f"{how}_{panels}"] = timer(partial(_forward_backward, model, batch)) | {"ms_first": round(first, 1)}
             notify(f"{how} steps", i + 1, len(recipe.batches))
+    if timer.device.type == "cuda":
+        recorded = RecordedStep(partial(flow_loss, model), model)
+        for panels, size in recipe.batches.items():
+            parts[f"recorded_{panels}"] = timer(partial(recorded, _batch(panels, size, timer.device)))
     parts["optimiser"] = timer(partial(optimiser.step, 0.0, 0.0))
     parts["average"] = timer(partial(average.update, model, 1000))
     return parts
@@ -133,7 +139,7 @@ def _mean_step(recipe: BaseRecipe, parts: dict[str, dict[str, float]]) -> float:
     total = parts["optimiser"]["ms"] + parts["average"]["ms"]
     shares = sum(recipe.shares.values())
     for panels, size in recipe.batches.items():
-        best = parts.get(f"compiled_{panels}", parts[f"eager_{panels}"])["ms"]
+        best = min(part["ms"] for how in _WAYS if (part := parts.get(f"{how}_{panels}")))
         sets = max(1, recipe.chunk // panels)
         fresh = size / recipe.reuse / sets * (parts[f"draw_{panels}"]["ms"] + parts[f"encode_{panels}"]["ms"])
         total += recipe.shares.get(panels, 0.0) / shares * (best + fresh)

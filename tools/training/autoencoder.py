@@ -79,7 +79,8 @@ def train_autoencoder(out: Path, recipe: AutoencoderRecipe, *, team: Team, seed:
         for block in model.modules():
             if isinstance(block, ResidualBlock):
                 block.compile(dynamic=False)
-    joined = team.joined(_Restoration(model))
+    restoration = _Restoration(model)
+    team.share(model)
     name = f"{seed}-{progress.step}-{team.rank}"
     torch.manual_seed(hash((seed, progress.step, team.rank)))
     renderer, log = Renderer(team.device), RunLog(out / "autoencoder.jsonl", quiet=not team.leads)
@@ -89,9 +90,10 @@ def train_autoencoder(out: Path, recipe: AutoencoderRecipe, *, team: Team, seed:
     for step, share in clock.ticks(progress.step):
         pictures = _windows(renderer.draw(next(chunks).drawing), recipe.batch)
         with mixed_precision(team.device):
-            restored = joined(pictures).float()
+            restored = restoration(pictures).float()
         loss = reconstruction_loss(restored, pictures)
         loss.backward()  # type: ignore[no-untyped-call]
+        team.average_gradients(model.parameters())
         factor = rate(share, step - progress.step, warmup=50, flat=0.3)
         optimiser.step(recipe.rate * factor, recipe.rate * factor)
         taken = step + 1

@@ -82,8 +82,8 @@ def train_few_step(
         for model in (teacher, student):
             model.transformer.compile_repeated_blocks(dynamic=False)  # type: ignore[no-untyped-call]
 
-    def loss_of(joined: nn.Module, batch: Batch) -> Tensor:
-        return imitation_loss(joined, teacher, batch, recipe)
+    def loss_of(model: nn.Module, batch: Batch) -> Tensor:
+        return imitation_loss(model, teacher, batch, recipe)
 
     return train_on_pools(
         out, "few-step", student, loss_of, recipe, autoencoder, Renderer(team.device), progress, team=team, seed=seed

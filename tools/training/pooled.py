@@ -22,6 +22,7 @@ from chatdit.tools.training.checkpoint import TrainingProgress, save_checkpoint
 from chatdit.tools.training.examples import Batch, ExamplePool
 from chatdit.tools.training.muon import Muon
 from chatdit.tools.training.schedule import Clock, RunLog, rate
+from chatdit.tools.training.steps import LossOf, RecordedStep, Step, eager_step
 from chatdit.tools.training.streams import StreamOptions, stream
 from chatdit.tools.training.team import Team
 
@@ -55,6 +56,8 @@ class PoolRecipe:
     flat: float = 0.6
     average: float = 0.999
     compile: bool = True
+    record: bool = True
+    """Whether steps on a GPU are recorded and replayed."""
 
 
 def train_on_pools(
@@ -73,21 +76,23 @@ def train_on_pools(
     """Train `model`, which stands on the team's device, for the recipe's minutes less those of `progress`.
 
     Writes a line to `out/<stage>.jsonl` every 50 steps and a checkpoint to `out/<stage>` every minute; returns the
-    averaged weights. `loss_of` is called with the model that averages gradients over the team.
+    averaged weights. Gradients are averaged over the team.
     """
+    team.share(model)
     average, optimiser = Average(model, recipe.average), optimiser_of(model)
     log = RunLog(out / f"{stage}.jsonl", quiet=not team.leads)
     # rendering starts from a seed of its own after every restart, and in every process
     pools = _pools(recipe, renderer, autoencoder, f"{stage}-{seed}-{progress.step}-{team.rank}")
     torch.manual_seed(hash((seed, progress.step, team.rank)))
-    joined = team.joined(model)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    taken = step_of(lambda batch: loss_of(model, batch), model, recipe, team.device)
     order = random.Random(f"{seed}-{progress.step}")
     clock = Clock(recipe.minutes, progress.seconds, steps=recipe.steps, sitting=recipe.sitting, agree=team.agree)
     saved, losses, step = clock.seconds, _Losses(team.device), progress.step
     for step, share in clock.ticks(progress.step):
         panels = order.choices(list(recipe.shares), list(recipe.shares.values()))[0]
-        loss = loss_of(joined, pools[panels].draw(recipe.batches[panels]))
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = taken(pools[panels].draw(recipe.batches[panels]))
+        team.average_gradients(trained)
         factor = rate(share, step - progress.step, recipe.warmup, recipe.flat)
         optimiser.step(recipe.matrix_rate * factor, recipe.other_rate * factor)
         average.update(model, step)
@@ -103,6 +108,11 @@ def train_on_pools(
     counts = {f"sets_{p}": pool.seen * team.size for p, pool in pools.items()}
     log.write(step=step, seconds=clock.seconds, processes=team.size, **losses.means(), **counts)
     return average.model
+
+
+def step_of(loss_of: LossOf, model: nn.Module, recipe: PoolRecipe, device: torch.device) -> Step:
+    """Forward and backward of `loss_of`, as the recipe wants them."""
+    return RecordedStep(loss_of, model) if recipe.record and device.type == "cuda" else eager_step(loss_of)
 
 
 class Average(Generic[ModelT]):

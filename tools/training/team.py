@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import distributed, nn
-from torch.nn.parallel import DistributedDataParallel
 
 
 @dataclass(frozen=True)
@@ -19,19 +18,27 @@ class Team:
     device: torch.device
     rank: int = 0
     size: int = 1
-    _joined: list[DistributedDataParallel] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def leads(self) -> bool:
         """Whether this process writes files and logs."""
         return self.rank == 0
 
-    def joined(self, model: nn.Module) -> nn.Module:
-        """The model to call in training, so that gradients are averaged over the team."""
+    def share(self, model: nn.Module) -> None:
+        """Give every process the leader's weights."""
+        if self.size > 1:
+            for parameter in model.parameters():
+                distributed.broadcast(parameter.data, src=0)
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Put the mean over the team into the gradients, which every process has for the same parameters."""
         if self.size == 1:
-            return model
-        self._joined.append(DistributedDataParallel(model))
-        return self._joined[-1]
+            return
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        together = torch.cat([g.reshape(-1) for g in gradients])
+        distributed.all_reduce(together)
+        means = torch.split(together / self.size, [g.numel() for g in gradients])
+        torch._foreach_copy_(gradients, [mean.view(g.shape) for mean, g in zip(means, gradients, strict=True)])  # pyright: ignore[reportPrivateImportUsage]
 
     def wait(self) -> None:
         """Until every process is here."""
@@ -47,18 +54,13 @@ class Team:
         distributed.broadcast(told, src=0)
         return float(told)
 
-    def _leave(self) -> None:
-        # The last owner of the group joins its threads. A reducer does that while it holds Python's lock, for which
-        # those threads may wait, so none may outlive the group; the group itself lets go of the lock.
-        for model in self._joined:
-            model.reducer = model.logger = None  # type: ignore[assignment]
-        self._joined.clear()
-        distributed.destroy_process_group()
-
 
 def mixed_precision(device: torch.device) -> torch.autocast:
-    """bf16 autocast on a GPU; on a CPU nothing, since many are a hundred times slower in bf16 than in fp32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+    """bf16 autocast on a GPU; on a CPU nothing, since many are a hundred times slower in bf16 than in fp32.
+
+    Casts of weights are not kept from call to call, for a recorded step would read old ones.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda", cache_enabled=False)
 
 
 @contextmanager
@@ -89,4 +91,4 @@ def team(device: torch.device) -> Iterator[Team]:
     try:
         yield members
     finally:
-        members._leave()
+        distributed.destroy_process_group()

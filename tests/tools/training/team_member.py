@@ -20,8 +20,10 @@ RECIPE = replace(SMALL_RECIPE, steps=2, warmup=1, blocks=(1, 1), batches={1: 2},
 def main(out: Path) -> None:
     with team(torch.device("cpu")) as members:
         weight = torch.nn.Linear(1, 1, bias=False)
-        joined = members.joined(weight)
-        joined(torch.tensor([[1.0 + 2 * members.rank]])).sum().backward()
+        torch.nn.init.constant_(weight.weight, 5.0 + members.rank)
+        members.share(weight)
+        weight(torch.tensor([[1.0 + 2 * members.rank]])).sum().backward()
+        members.average_gradients(weight.parameters())
         assert weight.weight.grad is not None
         torch.manual_seed(0)
         narrow = AutoencoderConfig(
@@ -36,6 +38,7 @@ def main(out: Path) -> None:
                 {
                     "rank": members.rank,
                     "agreed": members.agree(10.0 + members.rank),
+                    "shared": weight.weight.item(),
                     "gradient": weight.weight.grad.item(),
                     "weights": digest.hexdigest(),
                 }
