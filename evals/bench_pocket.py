@@ -66,7 +66,7 @@ def run(
     bench = _Bench(dit, recogniser, SamplingOptions(steps=steps, guidance=guidance), notify)
     sets = max(2, cases // 2)
     quality = quality_mode(dit) if steps is None else None
-    asked = _measured_alone(model, quality is not None) | {"autoencoder_psnr_db": _psnr(dit, seed, cases)}
+    asked = _measured_alone(model, steps, few=quality is not None) | {"autoencoder_psnr_db": _psnr(dit, seed, cases)}
     accuracy = recogniser_accuracy(recogniser, 4 * cases, seed)
     asked["recogniser_top1"] = accuracy["subjects"]
     single, more = bench.singles(cases, seed)
@@ -112,14 +112,18 @@ def _told(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
     return {name: estimate.rounded() for name, estimate in sorted(estimates.items())}
 
 
-def _measured_alone(model: str, few: bool, processes: int = 3) -> dict[str, Estimate]:
+_ALONE = """
+import json, sys
+from chatdit.evals.bench_pocket_speed import run
+print(json.dumps(run(model=sys.argv[1], steps=int(sys.argv[2]) or None)))
+"""
+
+
+def _measured_alone(model: str, steps: int | None, *, few: bool, processes: int = 3) -> dict[str, Estimate]:
     """Seconds and memory on the CPU, of processes that do nothing else."""
-    script = (
-        "import json, sys; from chatdit.evals.bench_pocket_speed import run; print(json.dumps(run(model=sys.argv[1])))"
-    )
     records = []
     for _ in range(processes):
-        command = [sys.executable, "-P", "-c", script, model]
+        command = [sys.executable, "-P", "-c", _ALONE, model, str(steps or 0)]
         records.append(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
 
     def seconds(field: str) -> Estimate:

@@ -88,15 +88,15 @@ class OneAnswer:
 def test_a_small_run_reports_every_score_with_its_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reader, alone = OneAnswer(), list[tuple[object, ...]]()
 
-    def nothing(*asked: object) -> dict[str, object]:
-        alone.append(asked)
+    def nothing(*asked: object, few: bool) -> dict[str, object]:
+        alone.append((*asked, few))
         return {}
 
     monkeypatch.setattr(bench_pocket, "load_recogniser", lambda bank: reader)
     monkeypatch.setattr(bench_pocket, "_measured_alone", nothing)
     monkeypatch.setattr(bench_pocket, "DRAWABLE", ("cat", "dog"))
     record = bench_pocket.run(cases=6)
-    assert alone == [("pocket", True)] and record["sampling"] == {"steps": 4, "guidance": 1.0, "steps_quality": 8}
+    assert alone == [("pocket", None, True)] and record["sampling"] == {"steps": 4, "guidance": 1.0, "steps_quality": 8}
     more = record["more"]
     assert isinstance(more, dict)
     scores = {name: s for name, s in (record | more).items() if isinstance(s, dict) and "ci_low" in s}
@@ -117,7 +117,7 @@ def test_a_small_run_reports_every_score_with_its_interval(tmp_path: Path, monke
 
 def test_steps_of_ones_own_have_no_quality_mode(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_pocket, "load_recogniser", lambda bank: OneAnswer())
-    monkeypatch.setattr(bench_pocket, "_measured_alone", lambda *asked: {})
+    monkeypatch.setattr(bench_pocket, "_measured_alone", lambda *asked, few: {})
     record = bench_pocket.run(cases=4, steps=1)
     assert record["sampling"] == {"steps": 1, "guidance": 1.0}
     assert "subject_top1" in record and "subject_top1_few_step" not in record
@@ -128,11 +128,11 @@ def test_processes_that_do_nothing_else_tell_seconds_and_memory(monkeypatch: pyt
     answer = json.dumps({name: {"each": each} for name, each in told.items()} | {"peak_memory_mib": 1000})
 
     def run(command: list[str], **options: object) -> SimpleNamespace:
-        assert command[0] == sys.executable and command[-1] == "pocket"
+        assert command[0] == sys.executable and command[-2:] == ["pocket", "0"]
         return SimpleNamespace(stdout=answer)
 
     monkeypatch.setattr("subprocess.run", run)
-    found = bench_pocket._measured_alone("pocket", few=True, processes=2)
+    found = bench_pocket._measured_alone("pocket", None, few=True, processes=2)
     assert {name: round(e.value, 3) for name, e in found.items()} == {
         "seconds_few_step": 1.1, "seconds_quality": 2.1, "seconds_four_panel": 4.2, "peak_memory_mb": 1048.576,
     }  # fmt: skip
