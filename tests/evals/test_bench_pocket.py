@@ -16,7 +16,7 @@ from torch import Tensor
 from chatdit.evals import bench_pocket, bench_pocket_speed
 from chatdit.evals.bench_pocket import _agree, _all_named, _count_seen, _relation_holds, _tint_seen
 from chatdit.evals.bench_pocket_speed import quality_mode
-from chatdit.evals.records import write_record
+from chatdit.evals.records import RECORDS, write_record
 from chatdit.evals.sample_sheet import CAPTIONS, SET_CAPTIONS, failure_sheet
 from chatdit.tools.dit.model import DiT, Row, SampledRow, SamplingOptions
 from chatdit.tools.dit.text_encoder import PhraseTokenizer
@@ -166,3 +166,10 @@ def test_speed_is_measured_with_its_settings() -> None:
     assert record["sampling"] == {"steps": 1, "guidance": 1.0} and record["benchmark"] == "pocket-speed"
     assert "seconds_quality" not in record
     assert quality_mode(DiT.load("pocket", device="cpu")) == SamplingOptions(steps=8)
+
+
+def test_the_record_says_what_was_asked() -> None:
+    record = json.loads((RECORDS / "pocket.json").read_text())
+    fields = {"value", "n", "ci_low", "ci_high"}
+    assert all(set(record[name]) == fields for name in ASKED)
+    assert record["weights_mib"]["value"] <= 33 and record["subject_top1"]["n"] >= 512
