@@ -272,12 +272,16 @@ def test_failed_node_can_be_tried_again_and_finished_ones_are_kept(opened: Open,
 
 def test_cancel_from_another_thread_keeps_what_is_finished(opened: Open, bench: Bench) -> None:
     conversation = opened(asking("a cat", "a dog"))
+    cancelled = threading.Event()
+    # events may be heard late: the dog waits for the one that is heard of the cat
+    bench.sketch.between_steps = lambda: len(bench.runs) < 2 or cancelled.wait(10)
     with pytest.raises(Cancelled, match="finished pictures are kept"):
         for event in conversation.start(REQUEST, auto_approve=True):
             if isinstance(event, NodeFinished):
                 canceller = threading.Thread(target=conversation.cancel)
                 canceller.start()
                 canceller.join()
+                cancelled.set()
     assert conversation.pending == "work"
     events = list(conversation.continue_interrupted())
     assert kinds(events)[:3] == [Parsed, Planned, NodeFinished]

@@ -6,8 +6,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
+from packaging.version import Version
 from torch import Tensor
 
 from chatdit.kernels.plan.block_axis import BlockAxis, Segment
@@ -40,6 +42,16 @@ class Case:
     def plan(self, tensors: list[Tensor]) -> BlockPlan:
         """The plan, with the coarse tensors among `tensors`."""
         return self.make(list(zip(tensors[3::2], tensors[4::2], strict=True)))
+
+
+@pytest.fixture(scope="session")
+def interpreter() -> None:
+    """Skips where there is no Triton, or one whose interpreter this NumPy breaks."""
+    triton = pytest.importorskip("triton")
+    if Version(triton.__version__) < Version("3.7") and Version(np.__version__) >= Version("2.4"):
+        pytest.skip(
+            f"the interpreter of Triton {triton.__version__} needs NumPy below 2.4, and this is {np.__version__}"
+        )
 
 
 def random_mask(batch: int, heads: int, rows: int, blocks: int, density: float, seed: int = 0) -> Tensor:

@@ -23,7 +23,7 @@ pytest.importorskip("triton")
 
 
 @pytest.fixture(scope="module")
-def interpreted() -> dict[str, dict[str, Any]]:
+def interpreted(interpreter: None) -> dict[str, dict[str, Any]]:
     script = Path(__file__).with_name("interpreted_triton.py")
     process = subprocess.run(
         [sys.executable, "-P", str(script)],

@@ -86,7 +86,7 @@ def team(device: torch.device) -> Iterator[Team]:
     if on_gpu:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "cpu:gloo")
     members = Team(device, rank, size)
     try:
         yield members

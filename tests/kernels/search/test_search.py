@@ -21,7 +21,7 @@ pytest.importorskip("triton")
 
 
 @pytest.fixture(scope="module")
-def interpreted() -> dict[str, dict[str, Any]]:
+def interpreted(interpreter: None) -> dict[str, dict[str, Any]]:
     process = subprocess.run(
         [sys.executable, "-P", str(Path(__file__).with_name("interpreted_search.py"))],
         env={**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},

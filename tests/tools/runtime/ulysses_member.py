@@ -113,7 +113,8 @@ def main() -> None:
     """Everything, and its results on stdout."""
     # diffusers asks how many accelerators there are, and a machine without one says 0
     torch.accelerator.device_count = lambda: 1
-    distributed.init_process_group("gloo")
+    # and which device the group speaks on, by the name of its backend
+    distributed.init_process_group("cpu:gloo")
     found = {
         "rank": int(os.environ["RANK"]),
         "exchanged": exchanged(),
