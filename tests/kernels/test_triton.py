@@ -27,7 +27,8 @@ def interpreted(interpreter: None) -> dict[str, dict[str, Any]]:
     script = Path(__file__).with_name("interpreted_triton.py")
     process = subprocess.run(
         [sys.executable, "-P", str(script)],
-        env={**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},
+        # the products of one kind of CPU, for OpenBLAS rounds more on some that are newer
+        env={**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_CORETYPE": "Haswell"},
         capture_output=True,
         text=True,
         timeout=280,
@@ -39,14 +40,9 @@ def interpreted(interpreter: None) -> dict[str, dict[str, Any]]:
 
 
 def check(name: str, found: dict[str, Any]) -> None:
-    """Output and gradients near the error of the dtype itself, the LSE near, nothing left unwritten.
-
-    Half types within twice. In fp32 within four times: there `own` is the rounding of the machine's matrix products,
-    which some CPUs make more exact than the interpreter's.
-    """
-    budget = 2 if "float16" in name else 4
+    """Output and gradients within twice the error of the dtype itself, the LSE near, nothing left unwritten."""
     for error, own in found["errors"]:
-        assert error <= budget * own, (name, found["errors"])
+        assert error <= 2 * own, (name, found["errors"])
     assert found["lse"] < (1e-5 if "float16" not in name else 1e-2), name
     assert found["blind"], name
     assert found["finite"], name
