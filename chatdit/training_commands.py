@@ -37,7 +37,7 @@ def train_pocket(
         typer.Option(min=0.01, metavar="M", help="Leave the base after M minutes; the same command goes on."),
     ] = None,
     start: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Begin with this model's weights: pocket, or a pocket folder.")
+        str | None, typer.Option(metavar="MODEL", help="A pocket folder to begin with; no model of few steps.")
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume/--fresh", help="Go on with an interrupted run of the stage, or forget it.")

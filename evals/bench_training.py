@@ -117,7 +117,9 @@ def _step_parts(recipe: BaseRecipe, timer: _Timer, notify: Notify) -> dict[str, 
     if timer.device.type == "cuda":
         recorded = RecordedStep(partial(flow_loss, model), model)
         for panels, size in recipe.batches.items():
-            parts[f"recorded_{panels}"] = timer(partial(recorded, _batch(panels, size, timer.device)))
+            found = timer(partial(recorded, _batch(panels, size, timer.device)))
+            if recorded.records:
+                parts[f"recorded_{panels}"] = found
     parts["optimiser"] = timer(partial(optimiser.step, 0.0, 0.0))
     parts["average"] = timer(partial(average.update, model, 1000))
     return parts

@@ -56,8 +56,8 @@ class PoolRecipe:
     flat: float = 0.6
     average: float = 0.999
     compile: bool = True
-    record: bool = True
-    """Whether steps on a GPU are recorded and replayed."""
+    record: bool = False
+    """Whether steps on a GPU are recorded and replayed; `chatdit bench training` says what that saves."""
 
 
 def train_on_pools(

@@ -54,6 +54,11 @@ class RecordedStep:
         self._eager: Step | None = None
         self._memory = torch.cuda.graph_pool_handle()
 
+    @property
+    def records(self) -> bool:
+        """Whether recording has not failed so far."""
+        return self._eager is None
+
     def __call__(self, batch: Batch) -> Tensor:
         """As `Step` says."""
         if self._eager is not None:
