@@ -45,11 +45,16 @@ def train_pocket(
     seed: Annotated[int, typer.Option(metavar="N", help="Of weights, batches and noise.")] = 0,
     device: Annotated[str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     world: DrawnWorld = "free",
+    pixels: Annotated[
+        int,
+        typer.Option(metavar="N", help="Side of the pictures that the base learns: 128 first, for a start, or 256."),
+    ] = 256,
     check: Annotated[
         bool, typer.Option("--check", help="Ten small steps of every stage in a folder of their own, then forget them.")
     ] = False,
 ) -> None:
     """Train pocket; each stage leaves a file for the next."""
+    from chatdit.tools.training.examples import SIDES
     from chatdit.tools.training.pocket import STAGES, Stage
     from chatdit.tools.training.pocket import train_pocket as run_stage
 
@@ -60,6 +65,8 @@ def train_pocket(
     chosen: list[Stage] = [known for known in STAGES if stage in (known, "all")]
     if not chosen:
         raise UsageError(f"--stage {stage[:40]!r} is not known: expected all, or one of {', '.join(STAGES)}")
+    if pixels not in SIDES:
+        raise UsageError(f"--pixels {pixels} cannot be trained: expected one of {', '.join(map(str, SIDES))}")
     on = named_device(device)
     for name in chosen:
         path = run_stage(
@@ -72,6 +79,7 @@ def train_pocket(
             fresh=not resume,
             start=start,
             world=drawn,
+            pixels=pixels,
         )
         print(path)
 

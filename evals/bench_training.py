@@ -18,9 +18,10 @@ from chatdit.evals.records import commit, describe_device, versions
 from chatdit.tools.dit.loading import load_pocket_modules
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.samples import World
+from chatdit.tools.pocket.scene import PICTURE_PIXELS
 from chatdit.tools.pocket.vocabulary import caption_vocabulary
 from chatdit.tools.training.base import SMALL_RECIPE, BaseRecipe, PocketModel, build_model, flow_loss
-from chatdit.tools.training.examples import GRID, TOKENS_A_SIDE, Batch, encode_tokens, panel_positions
+from chatdit.tools.training.examples import GRID, Batch, encode_tokens, panel_positions, shrunk
 from chatdit.tools.training.pooled import Average, optimiser_of
 from chatdit.tools.training.steps import RecordedStep
 from chatdit.tools.training.streams import StreamOptions, stream
@@ -35,6 +36,7 @@ def run(
     *,
     device: torch.device,
     world: World = "free",
+    pixels: int = PICTURE_PIXELS,
     repeats: int = 5,
     small: bool = False,
     notify: Notify = lambda what, done, total: None,
@@ -44,6 +46,7 @@ def run(
     `step_ms` adds up what a mean step does: a batch, its share of new pictures, the optimiser, the average.
     """
     recipe = BaseRecipe() if device.type == "cuda" else SMALL_RECIPE
+    recipe = replace(recipe, pixels=pixels)
     if small:
         recipe = replace(recipe, batches={panels: 1 for panels in recipe.batches}, chunk=4)
     torch.manual_seed(0)
@@ -54,12 +57,14 @@ def run(
     parts = pictures | steps
     return {
         "benchmark": "training",
-        "command": f"chatdit bench training --device {device.type} --world {world} --repeats {repeats} --json",
+        "command": f"chatdit bench training --device {device.type} --world {world} --pixels {pixels} "
+        f"--repeats {repeats} --json",
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "commit": commit(),
         "device": describe_device(device),
         "versions": versions("diffusers"),
-        "batches": dict(recipe.batches),
+        "pixels": recipe.pixels,
+        "batches": {panels: recipe.rows(panels) for panels in recipe.batches},
         "chunk": recipe.chunk,
         "step_ms": _mean_step(recipe, parts),
         "parts": parts,
@@ -95,7 +100,9 @@ def _picture_parts(recipe: BaseRecipe, world: World, timer: _Timer, notify: Noti
         sets = max(1, recipe.chunk // panels)
         chunk = next(stream(StreamOptions(panels, sets, world), "bench", workers=0)).drawing
         parts[f"draw_{panels}"] = timer(partial(renderer.draw, chunk))
-        parts[f"encode_{panels}"] = timer(partial(encode_tokens, autoencoder, renderer.draw(chunk)))
+        parts[f"encode_{panels}"] = timer(
+            partial(encode_tokens, autoencoder, shrunk(renderer.draw(chunk), recipe.pixels))
+        )
         notify("pictures", i + 1, len(recipe.batches))
     return parts
 
@@ -107,8 +114,8 @@ def _step_parts(recipe: BaseRecipe, timer: _Timer, notify: Notify) -> dict[str, 
     for how in ("eager", "compiled") if recipe.compile else ("eager",):
         if how == "compiled":
             model.transformer.compile_repeated_blocks(dynamic=False)  # type: ignore[no-untyped-call]
-        for i, (panels, size) in enumerate(recipe.batches.items()):
-            batch = _batch(panels, size, timer.device)
+        for i, panels in enumerate(recipe.batches):
+            batch = _batch(recipe, panels, timer.device)
             started = timer.now()
             _forward_backward(model, batch)
             first = 1000 * (timer.now() - started)
@@ -116,8 +123,8 @@ def _step_parts(recipe: BaseRecipe, timer: _Timer, notify: Notify) -> dict[str, 
             notify(f"{how} steps", i + 1, len(recipe.batches))
     if timer.device.type == "cuda":
         recorded = RecordedStep(partial(flow_loss, model), model)
-        for panels, size in recipe.batches.items():
-            found = timer(partial(recorded, _batch(panels, size, timer.device)))
+        for panels in recipe.batches:
+            found = timer(partial(recorded, _batch(recipe, panels, timer.device)))
             if recorded.records:
                 parts[f"recorded_{panels}"] = found
     parts["optimiser"] = timer(partial(optimiser.step, 0.0, 0.0))
@@ -125,11 +132,11 @@ def _step_parts(recipe: BaseRecipe, timer: _Timer, notify: Notify) -> dict[str, 
     return parts
 
 
-def _batch(panels: int, size: int, device: torch.device) -> Batch:
-    tokens = panels * TOKENS_A_SIDE**2
+def _batch(recipe: BaseRecipe, panels: int, device: torch.device) -> Batch:
+    size, tokens = recipe.rows(panels), panels * (recipe.pixels // GRID.token_size) ** 2
     ids = torch.randint(1, len(caption_vocabulary()), (size, TEXT_TOKENS), device=device)
     given = torch.zeros(size, tokens, dtype=torch.bool, device=device)
-    positions = panel_positions(panels, canvas=True).to(device)
+    positions = panel_positions(panels, canvas=True, pixels=recipe.pixels).to(device)
     return Batch(torch.randn(size, tokens, GRID.elements, device=device), ids, positions, given)
 
 
@@ -140,9 +147,14 @@ def _forward_backward(model: PocketModel, batch: Batch) -> None:
 def _mean_step(recipe: BaseRecipe, parts: dict[str, dict[str, float]]) -> float:
     total = parts["optimiser"]["ms"] + parts["average"]["ms"]
     shares = sum(recipe.shares.values())
-    for panels, size in recipe.batches.items():
+    for panels in recipe.batches:
         best = min(part["ms"] for how in _WAYS if (part := parts.get(f"{how}_{panels}")))
         sets = max(1, recipe.chunk // panels)
-        fresh = size / recipe.reuse / sets * (parts[f"draw_{panels}"]["ms"] + parts[f"encode_{panels}"]["ms"])
+        fresh = (
+            recipe.rows(panels)
+            / (recipe.reuse * recipe.smaller)
+            / sets
+            * (parts[f"draw_{panels}"]["ms"] + parts[f"encode_{panels}"]["ms"])
+        )
         total += recipe.shares.get(panels, 0.0) / shares * (best + fresh)
     return round(total, 2)

@@ -193,6 +193,9 @@ PLURALS = {word.strip(): word.strip() for word in _ALSO_PLURAL.split(",")} | {
     "loaf": "loaves",
     "loaf of bread": "loaves of bread",
     "snow man": "snow men",
+    "snowman": "snowmen",
+    "potato": "potatoes",
+    "mango": "mangoes",
 }
 
 SYNONYMS = {

@@ -50,7 +50,7 @@ class DetectorRecipe:
     minutes: float = 5.0
     steps: int | None = None
     batch: int = 128
-    chunk: int = 2048
+    chunk: int = 8192
     """Pictures rendered at once: a rendering costs a device much the same whether it is of few or of many."""
     loaders: int = 4
     peak: float = 2e-3

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from chatdit.tools.dit.autoencoder import PocketAutoencoder
 from chatdit.tools.dit.packing import Grid, position_ids
@@ -21,7 +22,8 @@ from chatdit.tools.training.streams import SetChunk
 from chatdit.tools.training.team import mixed_precision
 
 GRID = Grid(downscale=8, pack=2, channels=16)
-TOKENS_A_SIDE = PICTURE_PIXELS // GRID.token_size
+SIDES = (128, PICTURE_PIXELS)
+"""Pixels of a picture's side at which a base can be trained."""
 CANVAS_COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2}
 EMPTY_CAPTION_SHARE = 0.1
 GIVEN_SHARE = 0.4
@@ -44,8 +46,8 @@ class Batch(NamedTuple):
 class ExamplePool:
     """A rolling pool of rendered and encoded sets of `panels` pictures, on the autoencoder's device.
 
-    Each example serves `reuse` steps on average, every time with new noise, before a fresh one
-    replaces it, so that rendering and encoding cost a part of a step.
+    Pictures are rendered on 256 pixels and shrunk to `pixels`. Each example serves `reuse` steps on average, every
+    time with new noise, before a fresh one replaces it, so that rendering and encoding cost a part of a step.
     """
 
     def __init__(
@@ -56,14 +58,17 @@ class ExamplePool:
         renderer: Renderer,
         autoencoder: PocketAutoencoder,
         reuse: int,
+        pixels: int = PICTURE_PIXELS,
     ) -> None:
-        self.panels = panels
+        self.panels, self._pixels = panels, pixels
         self.seen = 0
         self._chunks, self._renderer, self._autoencoder = chunks, renderer, autoencoder
         self._reuse, self._owed, self._filled, self._next = reuse, 0.0, 0, 0
         self._device = next(autoencoder.parameters()).device
-        area = panels * TOKENS_A_SIDE**2
-        self._tokens = torch.empty(capacity, area, GRID.elements, dtype=torch.float16, device=self._device)
+        self._area = (pixels // GRID.token_size) ** 2
+        self._tokens = torch.empty(
+            capacity, panels * self._area, GRID.elements, dtype=torch.float16, device=self._device
+        )
         self._ids: Tensor | None = None
         self._given = torch.empty(capacity, dtype=torch.int64, device=self._device)
 
@@ -84,13 +89,13 @@ class ExamplePool:
         return Batch(
             self._tokens[chosen].float(),
             self._ids[chosen] * told,
-            panel_positions(self.panels, canvas=canvas).to(self._device, non_blocking=True),
-            given_panels(self._given[chosen], self.panels).repeat_interleave(TOKENS_A_SIDE**2, dim=1),
+            panel_positions(self.panels, canvas=canvas, pixels=self._pixels).to(self._device, non_blocking=True),
+            given_panels(self._given[chosen], self.panels).repeat_interleave(self._area, dim=1),
         )
 
     def _take(self, chunk: SetChunk) -> int:
         count = len(chunk.given)
-        tokens = encode_tokens(self._autoencoder, self._renderer.draw(chunk.drawing))
+        tokens = encode_tokens(self._autoencoder, shrunk(self._renderer.draw(chunk.drawing), self._pixels))
         capacity = len(self._tokens)
         spots = (torch.arange(count) + self._next) % capacity
         self._next = (self._next + count) % capacity
@@ -121,16 +126,19 @@ def given_panels(rules: Tensor, panels: int) -> Tensor:
     return torch.where((rules == GIVENS.index("first"))[:, None], first, order < (count * shown)[:, None])
 
 
-def panel_positions(panels: int, *, canvas: bool) -> Tensor:
+def panel_positions(panels: int, *, canvas: bool, pixels: int = PICTURE_PIXELS) -> Tensor:
     """RoPE coordinates (N, 3) of pictures on one canvas, or as separate segments numbered from 0."""
-    columns = CANVAS_COLUMNS[panels]
+    columns, side = CANVAS_COLUMNS[panels], pixels // GRID.token_size
     segments = [
-        Segment(PICTURE_PIXELS, PICTURE_PIXELS, 0, (i // columns * TOKENS_A_SIDE, i % columns * TOKENS_A_SIDE))
-        if canvas
-        else Segment(PICTURE_PIXELS, PICTURE_PIXELS, i)
+        Segment(pixels, pixels, 0, (i // columns * side, i % columns * side)) if canvas else Segment(pixels, pixels, i)
         for i in range(panels)
     ]
     return position_ids(segments, GRID)
+
+
+def shrunk(pictures: Tensor, pixels: int) -> Tensor:
+    """Square pictures (B, 3, H, H) on `pixels` pixels a side, a divisor of H, each the mean of those it stands for."""
+    return F.avg_pool2d(pictures, pictures.shape[-1] // pixels)
 
 
 @torch.no_grad()

@@ -57,16 +57,18 @@ def train_pocket(
     sitting: float | None = None,
     start: str | None = None,
     world: World = "free",
+    pixels: int = PICTURE_PIXELS,
     check: bool = False,
 ) -> Path:
     """Run one stage for `minutes` and return what it wrote; `fresh` forgets an interrupted run of it.
 
     With `check` a stage ends after CHECK_STEPS small steps, which shows that it runs and trains nothing.
 
-    `sitting` ends the base stage after so many minutes, to be gone on with by the same call. `start` names a
-    pocket model whose weights stages begin from that have nothing in `out` yet. Started by
-    `torchrun`, its processes train the autoencoder and the base together, one GPU each. Appends what was
-    done to `out/record.jsonl`: command, device, versions, minutes, seed.
+    `pixels` is the side of the pictures that the base learns, one of `examples.SIDES`; small ones come first, since
+    they cost a quarter. `sitting` ends the base stage after so many minutes, to be gone on with by the same call.
+    `start` names a pocket model whose weights stages begin from that have nothing in `out` yet. Started by `torchrun`,
+    its processes train the autoencoder and the base together, one GPU each. Appends what was done to
+    `out/record.jsonl`: command, device, versions, minutes, seed.
 
     Raises:
         ToolError: an earlier stage's file is missing, or `start` is no pocket model.
@@ -79,9 +81,10 @@ def train_pocket(
         if members.leads:
             _prepare(out, stage, start, fresh)
         members.wait()
-        result = _run(_Order(stage, out, minutes, sitting, world, check, seed), members)
+        result = _run(_Order(stage, out, minutes, sitting, world, pixels, check, seed), members)
         if members.leads:
             options = f" --world {world}" + ("" if sitting is None else f" --sitting {sitting:g}")
+            options += f" --pixels {pixels}" if stage == "base" else ""
             options += "" if start is None else f" --start {start}"
             _record(out, f"--stage {stage} --minutes {minutes:g}{options} --seed {seed}", started, members)
     return result
@@ -128,6 +131,7 @@ class _Order:
     minutes: float
     sitting: float | None
     world: World
+    pixels: int
     check: bool
     seed: int
 
@@ -174,7 +178,8 @@ def _autoencoder_recipe(order: _Order, device: torch.device) -> AutoencoderRecip
 
 
 def _base_recipe(order: _Order, device: torch.device) -> BaseRecipe:
-    return _ordered(BaseRecipe() if device.type == "cuda" else SMALL_BASE_RECIPE, order)
+    recipe = _ordered(BaseRecipe() if device.type == "cuda" else SMALL_BASE_RECIPE, order)
+    return replace(recipe, pixels=order.pixels)
 
 
 def _few_step_recipe(order: _Order, device: torch.device) -> FewStepRecipe:

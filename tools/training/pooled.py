@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from chatdit.tools.dit.autoencoder import PocketAutoencoder
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.samples import World
+from chatdit.tools.pocket.scene import PICTURE_PIXELS
 from chatdit.tools.training.checkpoint import TrainingProgress, save_checkpoint
 from chatdit.tools.training.examples import Batch, ExamplePool
 from chatdit.tools.training.muon import Muon
@@ -36,6 +37,8 @@ class PoolRecipe:
     """What is drawn, how often and with which rates; batch sizes, for each process, are for 1 to 4 panels."""
 
     world: World = "free"
+    pixels: int = PICTURE_PIXELS
+    """Of a picture's side; a batch of smaller ones has more in inverse proportion."""
     minutes: float = 18.0
     sitting: float | None = None
     steps: int | None = None
@@ -45,10 +48,11 @@ class PoolRecipe:
     """Pictures that each pool holds."""
     first: int = 8192
     """Pictures in each before the first step."""
-    chunk: int = 2048
+    chunk: int = 8192
     """Pictures rendered at once: a rendering costs a device much the same whether it is of few or of many."""
-    reuse: int = 4
-    loaders: int = 4
+    reuse: int = 8
+    """Steps that a picture serves, at full size; smaller ones serve more in inverse proportion."""
+    loaders: int = 2
     """Processes that make scenes, for each pool."""
     matrix_rate: float = 1.5e-3
     other_rate: float = 1e-3
@@ -58,6 +62,15 @@ class PoolRecipe:
     compile: bool = True
     record: bool = False
     """Whether steps on a GPU are recorded and replayed; `chatdit bench training` says what that saves."""
+
+    @property
+    def smaller(self) -> int:
+        """How many times smaller than full size a picture's side is."""
+        return PICTURE_PIXELS // self.pixels
+
+    def rows(self, panels: int) -> int:
+        """Sets in a step's batch."""
+        return self.batches[panels] * self.smaller
 
 
 def train_on_pools(
@@ -91,7 +104,7 @@ def train_on_pools(
     saved, losses, step = clock.seconds, _Losses(team.device), progress.step
     for step, share in clock.ticks(progress.step):
         panels = order.choices(list(recipe.shares), list(recipe.shares.values()))[0]
-        loss = taken(pools[panels].draw(recipe.batches[panels]))
+        loss = taken(pools[panels].draw(recipe.rows(panels)))
         team.average_gradients(trained)
         factor = rate(share, step - progress.step, recipe.warmup, recipe.flat)
         optimiser.step(recipe.matrix_rate * factor, recipe.other_rate * factor)
@@ -141,7 +154,8 @@ def _pools(recipe: PoolRecipe, renderer: Renderer, autoencoder: PocketAutoencode
     pools = {}
     for panels in recipe.batches:
         chunks = stream(StreamOptions(panels, max(1, recipe.chunk // panels), recipe.world), seed, recipe.loaders)
-        pools[panels] = ExamplePool(panels, recipe.pool // panels, chunks, renderer, autoencoder, recipe.reuse)
+        reuse = recipe.reuse * recipe.smaller
+        pools[panels] = ExamplePool(panels, recipe.pool // panels, chunks, renderer, autoencoder, reuse, recipe.pixels)
         pools[panels].fill(min(recipe.pool, recipe.first) // panels)
     return pools
 

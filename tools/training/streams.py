@@ -59,7 +59,7 @@ class SetStream(IterableDataset[SetChunk]):
 def stream(options: StreamOptions, seed: str, workers: int) -> Iterator[SetChunk]:
     """Chunks without end, made by `workers` processes, or in this one for 0."""
     chunks = DataLoader(
-        SetStream(options, seed), batch_size=None, num_workers=workers, prefetch_factor=8 if workers else None
+        SetStream(options, seed), batch_size=None, num_workers=workers, prefetch_factor=2 if workers else None
     )
     return iter(chunks)
 

@@ -23,9 +23,17 @@ from chatdit.tools.pocket.vocabulary import HELD_OUT, SUBJECTS, caption_vocabula
 from chatdit.tools.training.autoencoder import SMALL_RECIPE as SMALL_AUTOENCODER_RECIPE
 from chatdit.tools.training.autoencoder import psnr, train_autoencoder
 from chatdit.tools.training.base import SMALL_RECIPE as SMALL_BASE_RECIPE
-from chatdit.tools.training.base import build_model, flow_loss, train_base, training_times
+from chatdit.tools.training.base import BaseRecipe, build_model, flow_loss, train_base, training_times
 from chatdit.tools.training.checkpoint import load_checkpoint, save_checkpoint
-from chatdit.tools.training.examples import GRID, Batch, ExamplePool, encode_tokens, given_panels, panel_positions
+from chatdit.tools.training.examples import (
+    GRID,
+    Batch,
+    ExamplePool,
+    encode_tokens,
+    given_panels,
+    panel_positions,
+    shrunk,
+)
 from chatdit.tools.training.muon import Muon, orthogonalised
 from chatdit.tools.training.pocket import DEFAULTS, train_pocket
 from chatdit.tools.training.schedule import Clock, rate
@@ -126,6 +134,21 @@ def test_batches_have_the_shapes_of_a_sampling_call() -> None:
     assert pool.seen == 9, "eight drawn at four uses each are two new ones, and a chunk is three"
     assert batch.tokens.shape == (8, 512, 64) and batch.positions.shape == (512, 3)
     assert batch.text_ids.shape[1] == 32 and batch.given.shape == (8, 512)
+
+
+def test_small_pictures_cost_a_quarter_and_stand_where_large_ones_do() -> None:
+    chunk = next(stream(StreamOptions(4, 1), "0", workers=0))
+    autoencoder = PocketAutoencoder().eval()
+    pool = ExamplePool(4, 1, iter([chunk, chunk]), Renderer(), autoencoder, reuse=10, pixels=128)
+    pool.fill(1)
+    batch = pool.draw(2)
+    assert batch.tokens.shape == (2, 256, 64) and batch.given.shape == (2, 256)
+    assert batch.positions[:, 1:].amax() in (7, 15), "on one canvas, or each from its own corner"
+    small = shrunk(Renderer().draw(chunk.drawing), 128)
+    assert small.shape == (4, 3, 128, 128)
+    torch.testing.assert_close(batch.tokens[0].view(4, 64, 64), encode_tokens(autoencoder, small), atol=2e-3, rtol=2e-3)
+    recipe = BaseRecipe(pixels=128)
+    assert recipe.rows(1) * 64 * 2 == BaseRecipe().rows(1) * 256
 
 
 def test_a_full_pool_forgets_its_oldest() -> None:
