@@ -19,6 +19,7 @@ from chatdit.bench_options import (
     hand_over,
     notify_line,
     save_png,
+    told_in_a_line,
 )
 from chatdit.devices import named_device
 from chatdit.worlds import DrawnWorld, named_world
@@ -33,13 +34,24 @@ def bench_pocket(
     steps: Steps = None,
     guidance: Guidance = None,
     model: Model = "pocket",
+    world: DrawnWorld = "grid",
+    reader: Annotated[Path | None, typer.Option(metavar="FILE", help="Weights of the world's reader.")] = None,
     json: Json = False,
     record: Record = False,
 ) -> None:
-    """How well the embedded model draws, as its recogniser reads it."""
+    """How well the embedded model draws, as the reader of its world sees it."""
     from chatdit.evals.bench_pocket import run
 
-    measured = run(model=model, cases=cases, seed=seed, steps=steps, guidance=guidance, notify=notify_line)
+    measured = run(
+        model=model,
+        world=named_world(world),
+        reader=reader,
+        cases=cases,
+        seed=seed,
+        steps=steps,
+        guidance=guidance,
+        notify=notify_line,
+    )
     hand_over(measured, json, record)
 
 
@@ -95,6 +107,7 @@ def bench_training(
     device: Device = "cpu",
     repeats: Repeats = 5,
     world: DrawnWorld = "free",
+    pixels: Annotated[int, typer.Option(min=16, max=256, metavar="N", help="Side of a picture.")] = 256,
     small: Annotated[bool, typer.Option("--small", help="Batches of one, to see that it runs.")] = False,
     json: Json = False,
     record: Record = False,
@@ -103,7 +116,28 @@ def bench_training(
     from chatdit.evals.bench_training import run
 
     on, drawn = named_device(device), named_world(world)
-    hand_over(run(device=on, world=drawn, repeats=repeats, small=small, notify=notify_line), json, record)
+    hand_over(
+        run(device=on, world=drawn, pixels=pixels, repeats=repeats, small=small, notify=notify_line), json, record
+    )
+
+
+@bench.command("trials")
+def bench_trials(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Keeps each training that is done.")] = Path("runs/trials"),
+    arms: Annotated[str, typer.Option(metavar="A,A", help="Some of the arms; else all.")] = "",
+    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Trainings of each arm.")] = 3,
+    steps: Annotated[int | None, typer.Option(min=5, metavar="N", help="Of the plain arm; else the recipe's.")] = None,
+    device: Annotated[str, typer.Option(metavar="D", help="cuda, cuda:1, ..., or cpu for a small trial.")] = "cuda",
+    json: Json = False,
+    record: Record = False,
+) -> None:
+    """Train the pocket transformer in several ways, and compare: optimisers, shapes, alignments, sizes."""
+    from chatdit.evals.bench_trials import run
+
+    on, names = named_device(device), arms.split(",") if arms else None
+    with told_in_a_line():
+        measured = run(out, device=on, arms=names, seeds=range(seeds), steps=steps, notify=notify_line)
+    hand_over(measured, json, record)
 
 
 @bench.command("world-sheet")

@@ -28,6 +28,8 @@ WINDOW, SIGMA = 11, 1.5
 _C1, _C2 = 0.01**2, 0.03**2
 _STEPS = ((4, 4), (2, 2), (1, 1))
 """Pixels and degrees that the alignment tries on each side, from coarse to fine."""
+_MAX_CLOSE_STEPS = 16
+_CLEAR = 2.0
 _MIN_CORE = 0.25
 
 
@@ -41,23 +43,34 @@ class Likeness:
     placement: Placement
 
 
-def likeness(renderer: Renderer, picture: Tensor, scene: Scene, sighting: Sighting) -> Likeness:
+def likeness(
+    renderer: Renderer, picture: Tensor, scene: Scene, sighting: Sighting, *, closely: bool = False
+) -> Likeness:
     """How like its true sprite a sighting in picture (3, H, W), in [-1, 1], is; `scene` gives place and style.
 
-    The sprite is moved, scaled and turned by a few pixels and degrees to where it fits best.
+    The sprite is moved, scaled and turned by a few pixels and degrees to where it fits best; `closely` also to sides
+    and corners that differ by one pixel, which sprites off the grid need. A sprite of which nothing lies in the
+    picture is not like it at all.
     """
-    best = _placed(sighting)
-    error = _errors(renderer, picture, scene, [best])[0]
-    for pixels, degrees in _STEPS:
-        for _ in range(3):
-            tries = _around(best, pixels, degrees)
-            errors = _errors(renderer, picture, scene, tries)
-            at = min(range(len(tries)), key=errors.__getitem__)
-            if errors[at] >= error:
-                break
-            best, error = tries[at], errors[at]
+    best, error = _aligned(renderer, picture, scene, _placed(sighting))
+    if closely:
+        best, _ = _settled(renderer, picture, scene, best, error)
     truth, mask = _true_sprites(renderer, scene, [best])
+    if not mask.any():
+        return Likeness(0.0, 0.0, best)
     return Likeness(*compare(picture.to(truth.device), truth[0], mask[0]), best)
+
+
+def mirroring(renderer: Renderer, picture: Tensor, scene: Scene, sighting: Sighting) -> tuple[float, float]:
+    """Mean squared errors of the sprite of a sighting in picture (3, H, W), in [-1, 1]: as it is, and mirrored.
+
+    Each is laid where it fits best, closely where the two come near each other.
+    """
+    both = [_aligned(renderer, picture, scene, replace(_placed(sighting), variant=v)) for v in (0, 1)]
+    errors = [error for _, error in both]
+    if max(errors) < _CLEAR * min(errors):
+        errors = [_settled(renderer, picture, scene, *one)[1] for one in both]
+    return errors[0], errors[1]
 
 
 def compare(picture: Tensor, truth: Tensor, mask: Tensor) -> tuple[float, float]:
@@ -99,7 +112,7 @@ def sighting_of(sprite: Placement) -> Sighting:
 
 def _placed(sighting: Sighting) -> Placement:
     box = sighting.box
-    side = round((box.x2 - box.x1 + box.y2 - box.y1) / 2 * PICTURE_PIXELS)
+    side = max(2 * WINDOW, round((box.x2 - box.x1 + box.y2 - box.y1) / 2 * PICTURE_PIXELS))
     x, y = ((a + b) / 2 * PICTURE_PIXELS for a, b in ((box.x1, box.x2), (box.y1, box.y2)))
     left, top = (round(v - side / 2) for v in (x, y))
     return Placement(sighting.subject, sighting.tint, left, top, side, sighting.rotation, worn=sighting.worn)
@@ -113,6 +126,53 @@ def _around(placed: Placement, pixels: int, degrees: int) -> list[Placement]:
     ]
     turned = [replace(placed, rotation=placed.rotation + r) for r in (-degrees, degrees)]
     return [p for p in moved + scaled + turned if p.side >= 2 * WINDOW]
+
+
+def _aligned(renderer: Renderer, picture: Tensor, scene: Scene, best: Placement) -> tuple[Placement, float]:
+    """The placement after steps from coarse to fine, one way at a time, and its error."""
+    error = _errors(renderer, picture, scene, [best])[0]
+    for pixels, degrees in _STEPS:
+        for _ in range(3):
+            tries = _around(best, pixels, degrees)
+            errors = _errors(renderer, picture, scene, tries)
+            at = min(range(len(tries)), key=errors.__getitem__)
+            if errors[at] >= error:
+                break
+            best, error = tries[at], errors[at]
+    return best, error
+
+
+def _settled(
+    renderer: Renderer, picture: Tensor, scene: Scene, best: Placement, error: float
+) -> tuple[Placement, float]:
+    """The placement after steps of one pixel, in any direction and of any corner, or one degree, or both at once."""
+    for _ in range(_MAX_CLOSE_STEPS):
+        for tries in (_close_to(best), [p for turned in _turned(best) for p in _close_to(turned)]):
+            tries = [p for p in tries if p.side >= 2 * WINDOW]
+            errors = _errors(renderer, picture, scene, tries)
+            at = min(range(len(tries)), key=errors.__getitem__)
+            if errors[at] < error:
+                best, error = tries[at], errors[at]
+                break
+        else:
+            break
+    return best, error
+
+
+def _close_to(placed: Placement) -> list[Placement]:
+    steps = [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y]
+    moved = [replace(placed, left=placed.left + x, top=placed.top + y) for x, y in steps]
+    grown = [
+        replace(placed, left=placed.left - s * x, top=placed.top - s * y, side=placed.side + s)
+        for s in (-1, 1)
+        for x in (0, 1)
+        for y in (0, 1)
+    ]
+    return [*moved, *grown, *_turned(placed)]
+
+
+def _turned(placed: Placement) -> list[Placement]:
+    return [replace(placed, rotation=placed.rotation + r) for r in (-1, 1)]
 
 
 def _sides(pixels: int) -> Sequence[tuple[int, int]]:

@@ -32,14 +32,20 @@ FROZEN = {
     "bench llsa-training": [
         *("--device", "--help", "--json", "--out", "--record", "--seeds", "--side", "--steps", "-h"),
     ],
-    "bench pocket": ["--cases", "--guidance", "--help", "--json", "--model", "--record", "--seed", "--steps", "-h"],
+    "bench pocket": [
+        *("--cases", "--guidance", "--help", "--json", "--model", "--reader", "--record", "--seed", "--steps"),
+        *("--world", "-h"),
+    ],
     "bench pocket-speed": [
         *("--device", "--guidance", "--help", "--json", "--model", "--record", "--repeats", "--steps", "-h"),
     ],
     "bench shared-steps": ["--help", "--json", "--policies", "--record", "--sides", "--tiny", "-h"],
     "bench sheet": ["--failures", "--help", "--model", "--seed", "-h"],
     "bench startup": ["--help", "--json", "--record", "--repeats", "-h"],
-    "bench training": ["--device", "--help", "--json", "--record", "--repeats", "--small", "--world", "-h"],
+    "bench trials": ["--arms", "--device", "--help", "--json", "--out", "--record", "--seeds", "--steps", "-h"],
+    "bench training": [
+        *("--device", "--help", "--json", "--pixels", "--record", "--repeats", "--small", "--world", "-h"),
+    ],
     "bench world": ["--batch", "--device", "--help", "--json", "--record", "--repeats", "-h"],
     "bench world-sheet": ["--help", "--seed", "--world", "-h"],
     "doctor": ["--help", "--json", "--model", "--planner", "-h"],
@@ -54,7 +60,7 @@ FROZEN = {
     "tools": ["--help", "--json", "-h"],
     "train": ["--help", "-h"],
     "train pocket": [
-        *("--check", "--device", "--fresh", "--help", "--minutes", "--out"),
+        *("--check", "--device", "--fresh", "--help", "--minutes", "--out", "--pixels"),
         *("--resume", "--seed", "--sitting", "--stage", "--start", "--world", "-h"),
     ],
 }  # fmt: skip
@@ -304,6 +310,7 @@ def test_the_table_planner_is_one_of_three(chatdit: CommandLine) -> None:
         (("bench", "llsa-training", "--device", "abacus"), 2, "expected auto, cpu, cuda"),
         (("bench", "world", "--device", "cuda:99"), 2, "use that, or cpu"),
         (("train", "pocket", "--stage", "dream"), 2, "expected all, or one of autoencoder"),
+        (("train", "pocket", "--stage", "base", "--pixels", "100", "--device", "cpu"), 2, "expected one of 128, 256"),
         (("train", "pocket", "--stage", "base", "--device", "abacus"), 2, "expected auto, cpu, cuda"),
         (("train", "pocket", "--stage", "base", "--out", "empty", "--device", "cpu"), 1, "run the stage 'autoencoder'"),
         (("--yes", "run", "a cat"), 2, "put them after"),

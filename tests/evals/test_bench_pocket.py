@@ -1,7 +1,8 @@
-"""The pocket benchmark: its questions on readings made by hand, and one small run."""
+"""The pocket benchmark: one small run of each world, and what its record has to say."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import sys
@@ -11,59 +12,25 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
 from torch import Tensor
 
-from chatdit.evals import bench_pocket, bench_pocket_speed
-from chatdit.evals.bench_pocket import _agree, _all_named, _count_seen, _relation_holds, _tint_seen
+from chatdit.evals import bench_pocket, bench_pocket_speed, pocket_cases, pocket_questions
 from chatdit.evals.bench_pocket_speed import quality_mode
 from chatdit.evals.records import RECORDS, write_record
 from chatdit.evals.sample_sheet import CAPTIONS, SET_CAPTIONS, failure_sheet
+from chatdit.tools.dit.autoencoder import AutoencoderConfig, PocketAutoencoder
+from chatdit.tools.dit.loading import PocketDefaults, save_pocket_folder
 from chatdit.tools.dit.model import DiT, Row, SampledRow, SamplingOptions
-from chatdit.tools.dit.text_encoder import PhraseTokenizer
+from chatdit.tools.dit.storage import save_weights
+from chatdit.tools.dit.text_encoder import PhraseTokenizer, PocketTextEncoder, TextEncoderConfig
+from chatdit.tools.pocket.detector import DetectorNetwork
 from chatdit.tools.pocket.recogniser import Reading, Sighting
 from chatdit.tools.pocket.renderer import Renderer
-from chatdit.tools.pocket.scene import RELATIONS, Scene, Thing
-from chatdit.tools.pocket.vocabulary import HELD_OUT, caption_vocabulary
-from chatdit.tools.types import Box
-
-
-def _seen(subject: str, x: float, y: float, tint: str | None = None) -> Sighting:
-    return Sighting(subject, tint, Box(x1=x, y1=y, x2=x + 0.25, y2=y + 0.25), 0.9)
-
-
-def _reading(*sightings: Sighting) -> Reading:
-    return Reading(sightings, "moon", "plain")
-
-
-@pytest.mark.parametrize("relation", RELATIONS)
-def test_a_relation_is_judged_by_where_things_stand(relation: str) -> None:
-    scene = Scene((Thing("cat"), Thing("dog")), "moon", relation=relation)  # type: ignore[arg-type]
-    spots = {"left of": (0, 0.4), "right of": (0.7, 0.4), "above": (0.3, 0), "below": (0.3, 0.7)}
-    reading = _reading(_seen("cat", *spots[relation]), _seen("dog", 0.35, 0.35))
-    opposite = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}[relation]
-    assert _relation_holds(scene, reading)
-    assert not _relation_holds(Scene(scene.things, "moon", relation=opposite), reading)  # type: ignore[arg-type]
-    assert not _relation_holds(scene, _reading(_seen("cat", 0, 0)))
-
-
-def test_an_extra_or_missing_subject_is_not_right() -> None:
-    scene = Scene((Thing("cat"), Thing("dog")), "moon", relation="above")
-    assert _all_named(scene, _reading(_seen("dog", 0, 0.5), _seen("cat", 0, 0)))
-    assert not _all_named(scene, _reading(_seen("cat", 0, 0)))
-    assert not _all_named(scene, _reading(_seen("dog", 0, 0.5), _seen("cat", 0, 0), _seen("owl", 0.5, 0)))
-
-
-def test_tint_count_and_agreement() -> None:
-    red = Scene((Thing("cat", tint="red"),), "moon")
-    assert _tint_seen(red, _reading(_seen("cat", 0, 0, "red")))
-    assert not _tint_seen(red, _reading(_seen("cat", 0, 0)))
-    three = Scene((Thing("cat", 3),), "moon")
-    assert _count_seen(three, _reading(*(_seen("cat", x, 0) for x in (0, 0.3, 0.6))))
-    assert not _count_seen(three, _reading(_seen("cat", 0, 0)))
-    assert _agree([_reading(_seen("cat", 0, 0)), _reading(_seen("cat", 0.5, 0))])
-    assert not _agree([_reading(_seen("cat", 0, 0)), _reading(_seen("dog", 0, 0))])
-    assert not _agree([_reading(_seen("cat", 0, 0)), _reading()])
-
+from chatdit.tools.pocket.scene import Scene, Thing
+from chatdit.tools.pocket.vocabulary import HELD_OUT, SIZES, caption_vocabulary
+from chatdit.tools.types import Box, ToolError
 
 ASKED = {
     *("autoencoder_psnr_db", "recogniser_top1", "subject_top1", "subject_top1_few_step", "sprite_fidelity"),
@@ -77,12 +44,20 @@ ASKED = {
 class OneAnswer:
     """A reader that sees a cat in every picture; the real one is tested where it lives."""
 
-    def __init__(self, **others: object) -> None:
+    def __init__(self) -> None:
         self.pictures = 0
 
     def read(self, pictures: Tensor) -> list[Reading]:
         self.pictures += len(pictures)
-        return [_reading(_seen("cat", 0.2, 0.3)) for _ in pictures]
+        cat = Sighting("cat", None, Box(x1=0.2, y1=0.3, x2=0.45, y2=0.55), 0.9)
+        return [Reading((cat,), "moon", "plain") for _ in pictures]
+
+
+def _told(record: dict[str, object]) -> dict[str, dict[str, float]]:
+    """Every score of a record, those told besides too."""
+    more = record["more"]
+    assert isinstance(more, dict)
+    return {name: s for name, s in (record | more).items() if isinstance(s, dict) and "ci_low" in s}
 
 
 def test_a_small_run_reports_every_score_with_its_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,35 +67,81 @@ def test_a_small_run_reports_every_score_with_its_interval(tmp_path: Path, monke
         alone.append((*asked, few))
         return {}
 
-    monkeypatch.setattr(bench_pocket, "load_recogniser", lambda bank: reader)
+    monkeypatch.setattr(bench_pocket, "load_recogniser", lambda path, bank: reader)
     monkeypatch.setattr(bench_pocket, "_measured_alone", nothing)
-    monkeypatch.setattr(bench_pocket, "DRAWABLE", ("cat", "dog"))
-    record = bench_pocket.run(cases=6)
+    for module in (pocket_cases, pocket_questions):
+        monkeypatch.setattr(module, "DRAWABLE", ("cat", "dog"))
+    record = bench_pocket.run(cases=4)
     assert alone == [("pocket", None, True)] and record["sampling"] == {"steps": 4, "guidance": 1.0, "steps_quality": 8}
-    more = record["more"]
-    assert isinstance(more, dict)
-    scores = {name: s for name, s in (record | more).items() if isinstance(s, dict) and "ci_low" in s}
+    assert record["world"] == "grid" and record["reader"] == "of the package"
+    scores = _told(record)
     assert ASKED - {n for n in ASKED if n.startswith(("seconds", "peak"))} <= set(record)
-    assert {"subject_top1_large", "subject_top1_large_quality", "panels2_agree", "tint"} <= set(more)
+    assert {"subject_top1_large", "subject_top1_large_quality", "panels2_agree", "tint"} <= set(scores)
     assert all(s["ci_low"] <= s["value"] + 1e-9 and s["value"] <= s["ci_high"] + 1e-9 for s in scores.values())
-    assert all(
-        s["n"] >= 2 for name, s in scores.items() if not name.startswith(("sprite_", "weights"))
-    )  # those of found cats
+    once = ("sprite_", "weights", *(f"subject_top1_{size}" for size in SIZES))
+    assert all(s["n"] >= 2 for name, s in scores.items() if not name.startswith(once))
     assert scores["panel_identity"]["value"] == 1 and scores["pair_both_named"]["value"] == 0
     assert 0 < scores["subject_top1"]["value"] < 1, "the cats among cats and dogs"
     assert scores["reference_identity_heldout"]["value"] == 0, "no cat is held out"
     assert all(0 <= s["value"] < 1.05 for name, s in scores.items() if name.startswith("sprite_fidelity"))
-    assert reader.pictures == 3 * 6 + 2 * 6 + 3 + 3 * (2 + 4 + 2 + 2 + 2) + 24
+    assert reader.pictures == 3 * 4 + 2 * 4 + 2 + 2 * (2 + 4 + 2 + 2 + 2) + 16
     path = write_record(record, tmp_path)
     assert json.loads(path.read_text())["benchmark"] == "pocket"
 
 
-def test_steps_of_ones_own_have_no_quality_mode(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_pocket, "load_recogniser", lambda bank: OneAnswer())
+@pytest.fixture
+def small_model(tmp_path: Path) -> Path:
+    """A real pocket folder of small parts with random weights, which draws in two steps."""
+    torch.manual_seed(0)
+    transformer = FluxTransformer2DModel(
+        in_channels=256,
+        out_channels=256 * 4,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=32,
+        pooled_projection_dim=32,
+        guidance_embeds=False,
+        axes_dims_rope=(4, 6, 6),
+    )
+    autoencoder = PocketAutoencoder(AutoencoderConfig(16, (8, 8), (1, 1), (8, 8, 8), (1, 1, 1)))
+    words = PocketTextEncoder(TextEncoderConfig(caption_vocabulary(), width=32, layers=1, heads=2))
+    defaults = PocketDefaults(2, 1.0, 2.0, width=256, height=256, max_panels=4, horizon=0.5)
+    save_pocket_folder(tmp_path / "small", transformer, autoencoder, words, defaults, quantize=False)
+    return tmp_path / "small"
+
+
+def test_the_free_world_is_read_by_its_detector(
+    tmp_path: Path, small_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(bench_pocket, "_measured_alone", lambda *asked, few: {})
-    record = bench_pocket.run(cases=4, steps=1)
+    weights = tmp_path / "detector.safetensors"
+    save_weights(weights, DetectorNetwork().state_dict(), quantize=True)
+    record = bench_pocket.run(model=str(small_model), world="free", reader=weights, cases=4)
+    scores, accuracy = _told(record), record["recogniser_on_renders"]
+    spared = ("seconds", "peak", "sprite_")
+    assert {n for n in ASKED if not n.startswith(spared)} <= set(record)
+    assert record["sampling"] == {"steps": 2, "guidance": 1.0, "steps_quality": 4}
+    assert record["world"] == "free" and record["reader"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert isinstance(accuracy, dict) and {"subjects", "identity_heldout", "layout"} <= set(accuracy)
+    unseen = ("subject_top1", "relation", "count", "panel_identity", "reference", "context", "layout")
+    assert {s["value"] for name, s in scores.items() if name.startswith(unseen)} == {0.0}, "it finds nothing yet"
+    wanted = {"subject_top1": 4, "count_accuracy": 2, "panel_identity": 2, "panel_identity_alone": 2, "layout_copy": 2}
+    assert {name: scores[name]["n"] for name in wanted} == wanted
+
+
+def test_steps_of_ones_own_have_no_quality_mode(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_pocket, "load_recogniser", lambda path, bank: OneAnswer())
+    monkeypatch.setattr(bench_pocket, "_measured_alone", lambda *asked, few: {})
+    record = bench_pocket.run(model=str(small_model), cases=3, steps=1)
     assert record["sampling"] == {"steps": 1, "guidance": 1.0}
     assert "subject_top1" in record and "subject_top1_few_step" not in record
+
+
+def test_a_reader_that_is_not_there_is_said_before_anything_is_drawn(tmp_path: Path) -> None:
+    with pytest.raises(ToolError, match=r"no detector weights at .*elsewhere"):
+        bench_pocket.run(world="free", reader=tmp_path / "elsewhere")
 
 
 def test_processes_that_do_nothing_else_tell_seconds_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from chatdit.evals.sprite_fidelity import compare, likeness, sighting_of, ssim_map
+from chatdit.evals.sprite_fidelity import compare, likeness, mirroring, sighting_of, ssim_map
+from chatdit.tools.pocket import free_world
 from chatdit.tools.pocket.recogniser import Sighting
 from chatdit.tools.pocket.renderer import Renderer
-from chatdit.tools.pocket.scene import Placement, Scene, Thing
+from chatdit.tools.pocket.scene import Placement, Scene, Thing, Worn
+from chatdit.tools.pocket.vocabulary import DRAWABLE, SIZES, Size
+from chatdit.tools.types import Box
 
 RENDERER = Renderer()
 SCENE = Scene((Thing("octopus"),), "beach")
@@ -50,6 +54,49 @@ def test_blurred_bent_and_other_subjects_are_less_like() -> None:
     scores = [likeness(RENDERER, p, SCENE, _sighting()).ssim for p in (picture, blurred, bent)]
     assert scores[0] > 0.99 and scores[1] < 0.8 and scores[2] < 0.8
     assert likeness(RENDERER, _picture(Placement("crab", None, 60, 70, 120)), SCENE, _sighting()).ssim < 0.5
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_readers_small_error_costs_nothing(size: Size) -> None:
+    """Of sprites at any side, angle and place, tinted or wearing something, seen a few pixels and degrees off."""
+    rng = random.Random(2)
+    for _ in range(2):
+        thing = Thing(rng.choice(DRAWABLE), size=size, tint=rng.choice((None, "red")), worn=Worn("bow", "blue"))
+        scene = Scene((thing,), "beach")
+        (sprite,) = free_world.place(scene, rng)
+        left, top, side, turn = (rng.choice((-n, n)) for n in (2, 2, 3, 2))
+        off = replace(
+            sprite,
+            left=sprite.left + left,
+            top=sprite.top + top,
+            side=sprite.side + side,
+            rotation=sprite.rotation + turn,
+        )
+        assert likeness(RENDERER, _picture(sprite, scene), scene, sighting_of(off), closely=True).ssim > 0.97
+
+
+def test_looking_closely_forgives_no_blur_and_no_bend() -> None:
+    picture = _picture()
+    blurred = F.avg_pool2d(F.pad(picture[None], (4,) * 4, mode="reflect"), 9, stride=1)[0]
+    bent = torch.stack([picture[:, :, x].roll(round(8 * math.sin(x / 12)), 1) for x in range(256)], dim=2)
+    scores = [likeness(RENDERER, p, SCENE, _sighting(), closely=True).ssim for p in (picture, blurred, bent)]
+    assert scores[0] > 0.99 and scores[1] < 0.8 and scores[2] < 0.8
+
+
+def test_a_sprite_is_told_from_its_mirror_image() -> None:
+    scene = Scene((Thing("fox"),), "beach")
+    straight = Placement("fox", None, 60, 70, 121, rotation=-7)
+    off = _sighting("fox", left=62, top=69, side=119, rotation=-5)
+    as_is, mirrored = mirroring(RENDERER, _picture(straight, scene), scene, off)
+    assert 2 * as_is < mirrored
+    as_is, mirrored = mirroring(RENDERER, _picture(replace(straight, variant=1), scene), scene, off)
+    assert 2 * mirrored < as_is
+
+
+def test_a_sighting_of_nothing_is_like_nothing() -> None:
+    corner = Sighting("octopus", None, Box(x1=0.998, y1=0.998, x2=1, y2=1), 0.4, rotation=40)
+    for closely in (False, True):
+        assert 0 <= likeness(RENDERER, _picture(), SCENE, corner, closely=closely).ssim < 0.9
 
 
 def test_ssim_is_one_for_equal_pictures_and_falls_with_noise() -> None:

@@ -192,3 +192,27 @@ def test_autocast_does_not_choose_the_precision(impl: Any) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         cast = sparse_attention(q, k, v, plan, impl=impl)
     assert cast.dtype == torch.float32 and torch.equal(cast, plain)
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_tensors_of_more_than_2_to_the_31_elements_are_addressed() -> None:
+    heads, tokens, width = 66, 2**19, 64
+    assert heads * tokens * width > 2**31
+    generator = torch.Generator("cuda").manual_seed(0)
+    shape = (1, heads, tokens, width)
+    q, k, v = (torch.randn(shape, generator=generator, device="cuda", dtype=torch.bfloat16) for _ in range(3))
+    axis = BlockAxis(tokens, 128)
+    blocks = torch.randint(axis.blocks, (1, 1, axis.blocks, 2), generator=generator, device="cuda").sort(dim=3).values
+    blocks[..., 1] = torch.where(blocks[..., 0] == blocks[..., 1], (blocks[..., 1] + 1) % axis.blocks, blocks[..., 1])
+    plan = BlockPlan(axis, axis, BlockRows(blocks.sort(dim=3).values.int()))
+
+    def results(which: slice) -> list[torch.Tensor]:
+        inputs = [x[:, which].clone().requires_grad_() for x in (q, k, v)]
+        out = sparse_attention(inputs[0], inputs[1], inputs[2], plan, impl="triton")
+        out.backward(q[:, which])  # type: ignore[no-untyped-call]
+        return [out.detach(), *(x.grad for x in inputs if x.grad is not None)]
+
+    whole, last = results(slice(None)), results(slice(heads - 1, heads))
+    assert len(whole) == len(last) == 4
+    for all_heads, one in zip(whole, last, strict=True):
+        assert one.abs().max() > 0 and torch.equal(all_heads[:, -1:], one)

@@ -174,19 +174,15 @@ pasta, popcorn, pufferfish, sheep, shrimp, spacecraft, spaghetti, spectacles, su
 volcanoes
 """
 PLURALS = {word.strip(): word.strip() for word in _ALSO_PLURAL.split(",")} | {
+    **{word: f"{word}es" for word in ("fox", "box", "tomato", "volcano", "potato", "mango", "buffalo")},
     "mouse": "mice",
     "wolf": "wolves",
     "octopus": "octopuses",
     "cactus": "cacti",
     "maple leaf": "maple leaves",
     "chocolate": "chocolates",
-    "fox": "foxes",
-    "box": "boxes",
-    "tomato": "tomatoes",
-    "volcano": "volcanoes",
     "police car": "police cars",
     "bag of money": "bags of money",
-    "buffalo": "buffaloes",
     "ear of corn": "ears of corn",
     "jar of honey": "jars of honey",
     "leaf": "leaves",
@@ -194,8 +190,6 @@ PLURALS = {word.strip(): word.strip() for word in _ALSO_PLURAL.split(",")} | {
     "loaf of bread": "loaves of bread",
     "snow man": "snow men",
     "snowman": "snowmen",
-    "potato": "potatoes",
-    "mango": "mangoes",
 }
 
 SYNONYMS = {

@@ -7,13 +7,17 @@ Layout legend: B batch, G cells on a side, S sprites.
 
 from __future__ import annotations
 
+from importlib.resources import files
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chatdit.tools.dit.autoencoder import PixelNorm, ResidualBlock
+from chatdit.tools.dit.storage import load_weights
 from chatdit.tools.pocket.recogniser import BACKGROUND_NAMES, STYLE_NAMES, Reading, Sighting
 from chatdit.tools.pocket.scene import PICTURE_PIXELS, Worn
 from chatdit.tools.pocket.templates import TINT_NAMES
@@ -120,6 +124,23 @@ class Detector:
         if pictures.shape[-2:] != (PICTURE_PIXELS, PICTURE_PIXELS):
             pictures = F.interpolate(pictures, size=(PICTURE_PIXELS, PICTURE_PIXELS), mode="area")
         return readings(self._network(pictures))
+
+
+def load_detector(path: Path | None = None, device: torch.device | str = "cpu") -> Detector:
+    """The detector that ships with the package, or one with the network in the file `path`, on `device`.
+
+    Raises:
+        ToolError: the file is missing or holds other weights.
+    """
+    path = path or Path(str(files("chatdit.tools.pocket").joinpath("detector.safetensors")))
+    if not path.is_file():
+        raise ToolError(f"no detector weights at {path}; expected detector.safetensors: reinstall, or train it")
+    network = DetectorNetwork()
+    try:
+        network.load_state_dict(load_weights(path))
+    except (RuntimeError, SafetensorError) as error:
+        raise ToolError(f"{path} holds no detector weights; expected those of `--stage detector`") from error
+    return Detector(network.to(device))
 
 
 def readings(answers: Answers) -> list[Reading]:

@@ -53,7 +53,7 @@ class Rendering:
 
 
 @dataclass(frozen=True)
-class _Maps:
+class SpriteMaps:
     """What is noted while sprites are pasted: the placement and the part of a person seen at each pixel."""
 
     owner: Tensor
@@ -120,7 +120,7 @@ class Renderer:
         """
         stood = tuple(self._place(scene, rng) for scene in scenes) if placements is None else tuple(placements)
         shape = (len(scenes), PICTURE_PIXELS, PICTURE_PIXELS)
-        maps = _Maps(
+        maps = SpriteMaps(
             torch.full(shape, NO_CLASS, device=self.device), torch.zeros(shape, dtype=torch.uint8, device=self.device)
         )
         pictures = self.draw(drawing(scenes, stood, rng), maps)
@@ -161,7 +161,7 @@ class Renderer:
         tiles = self._bank.tiles(which, nought + level_of(side))
         return look(tiles, Geometry(nought + side, nought, nought, nought, nought), side).colours
 
-    def draw(self, numbers: Drawing, maps: _Maps | None = None) -> Tensor:
+    def draw(self, numbers: Drawing, maps: SpriteMaps | None = None) -> Tensor:
         """Pictures float (B, 3, 256, 256) in [-1, 1]; `maps` are filled in."""
         canvas = self._backgrounds[numbers.grounds.to(self.device)].float()
         groups = list(self._groups(numbers, parts=maps is not None))
@@ -229,7 +229,7 @@ def class_index(subject: str) -> int:
     return PERSON_CLASS if subject == PERSON else SUBJECTS[subject].index
 
 
-def _paste(canvas: Tensor, group: _Group, slot: int, maps: _Maps | None) -> None:
+def _paste(canvas: Tensor, group: _Group, slot: int, maps: SpriteMaps | None) -> None:
     """Lay the group's sprites of one slot over canvas (B, H, W, 3) of levels."""
     rows = (group.places[:, 1] == slot).nonzero()[:, 0]
     if not len(rows):

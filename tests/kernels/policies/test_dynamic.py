@@ -209,6 +209,15 @@ def test_vsa_keeps_the_k_best_cubes(draw: Any) -> None:
         top_k_rows(scores, 0)
 
 
+def test_vsa_cuts_a_picture_into_squares_of_as_many_tokens(draw: Any) -> None:
+    geometry = Geometry(16, 24)
+    q, k, _ = draw(geometry.length)
+    plan = Vsa(k=2)(q, k, geometry, LATE, LAYER)
+    assert plan.q.block == 64 and plan.q.blocks == 6 and plan.q.order is not None
+    square = plan.q.order[0, 0, 64:128]
+    assert set(square.tolist()) == {24 * row + column for row in range(8) for column in range(8, 16)}
+
+
 def test_llsa_orders_the_grid_by_morton(draw: Any) -> None:
     geometry = Geometry(16, 16, text=(Segment(0, 5),))
     q, k, _ = draw(geometry.length)
