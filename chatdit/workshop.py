@@ -63,9 +63,10 @@ class Workshop:
         if known is None or device is None:
             return label
         width, height = self.settings.size or (known.width, known.height)
-        tokens, pays = width * height // known.token_size**2, crossover(name, device).tokens
-        if pays is not None and tokens + MOST_TEXT >= pays:
-            return label  # the caption's length may decide, so the result says it
+        measured = crossover(name, device)
+        tokens, pays = width * height // known.token_size**2, measured.tokens
+        if pays is not None and (measured.width or tokens + MOST_TEXT >= pays):
+            return label  # the caption's length or the model's width may decide, so the result says it
         why = "was faster at no size measured" if pays is None else f"pays from {pays:,}"
         return f"{label} (stays dense: {tokens:,} tokens and text, {why})"
 

@@ -127,7 +127,7 @@ def _picture(seed: int, side: int) -> Row:
 def _settings(call: Captured) -> list[Setting]:
     """Every policy but the searched one at the settings that fit the grid of a call."""
     frames, tiles = call.geometry.frames, call.geometry.body // 16
-    cubes = tiles if frames == 1 else tiles // 4
+    cubes = tiles // 4
     several = [k for k in (1, 2, 4, 8, 16, 32) if k < tiles]
     found = [
         *(Setting("llsa", f"k={k}", Llsa(Hierarchy(k=k))) for k in several),

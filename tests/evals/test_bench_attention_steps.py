@@ -7,7 +7,7 @@ import torch
 
 from chatdit.evals import bench_attention_steps
 
-POLICIES = ("llsa", "draft", "vsa")
+POLICIES = ("llsa", "draft", "clear")
 
 
 def test_a_tiny_step_is_timed_dense_and_with_policies() -> None:
@@ -23,7 +23,7 @@ def test_a_tiny_step_is_timed_dense_and_with_policies() -> None:
     assert rows["llsa"]["density"] < 0.5
     assert 0 < rows["dense"]["attention_share_of_dense"] < 1.5
     assert {"benchmark", "command", "commit", "device", "versions", "model"} < set(record)
-    assert record["command"] == "chatdit bench attention-steps --sides 512 --policies llsa,draft,vsa --tiny --json"
+    assert record["command"] == "chatdit bench attention-steps --sides 512 --policies llsa,draft,clear --tiny --json"
 
 
 def test_a_policy_that_cannot_work_is_a_row_that_says_so() -> None:

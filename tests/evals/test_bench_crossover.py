@@ -9,13 +9,27 @@ import pytest
 from chatdit.evals import bench_crossover
 from chatdit.evals.records import RECORDS
 from chatdit.tools.runtime.cost_model import crossover
+from chatdit.tools.runtime.named_policy import named_policy
 
 
-def test_the_cost_model_holds_what_was_measured() -> None:
-    record = json.loads((RECORDS / "crossover.json").read_text())
+@pytest.mark.parametrize(("device", "file"), [("cpu", "crossover.json"), ("cuda", "crossover_cuda.json")])
+def test_the_cost_model_holds_what_was_measured(device: str, file: str) -> None:
+    record = json.loads((RECORDS / file).read_text())
     for name, tokens in record["crossover_tokens"].items():
-        assert crossover(name, "cpu").tokens == tokens, name
-        assert "evals/records/crossover.json" in crossover(name, "cpu").origin
+        assert crossover(name, device).tokens == tokens, name
+        assert f"evals/records/{file}" in crossover(name, device).origin
+
+
+def test_on_a_gpu_wide_calls_pay_where_they_do() -> None:
+    """Whole steps of FLUX, whose calls are eight times as wide as pocket's, say which policies pay at their lengths."""
+    width = 24 * 128
+    steps = json.loads((RECORDS / "attention_steps.json").read_text())["rows"]
+    told = {row["policy"]: row["ratio"] > 1 for row in steps if row["side"] == 2048 and row["policy"] != "dense"}
+    # NABLA keeps nine tenths of the blocks of random weights, whatever the length
+    for name in set(told) - {"nabla"}:
+        assert (named_policy(name, "cuda").too_short(16_896, width) is None) == told[name], name
+        assert named_policy(name, "cuda").too_short(4_608, width) is not None, "a picture of 1024 pixels"
+    assert named_policy("llsa", "cuda").too_short(16_896, 6 * 64) is not None
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ Layout legend: B batch, H heads, L tokens of the sequence, T text tokens of it, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -26,21 +27,26 @@ from chatdit.kernels.sparse_attention import sparse_attention
 class SparseAttention:
     """A sparse policy as data of a call: its name, the policy, and where it starts to pay.
 
-    Calls of fewer than `dense_below` tokens stay dense, None being all; `origin` says who says so. A policy that
-    remembers is copied for each run, so that nothing is carried from one to the next.
+    Calls of fewer than `dense_below` tokens stay dense, None being all; `origin` says who says so. With a `width`
+    (batch times heads times head dim) that holds for calls as wide, and for others where dense attention has as much
+    to do. A policy that remembers is copied for each run, so that nothing is carried from one to the next.
     """
 
     name: str
     policy: Policy
     dense_below: int | None = 0
     origin: str = ""
+    width: int | None = None
 
-    def too_short(self, tokens: int) -> str | None:
-        """Why a sequence of so many tokens stays dense, or None if it does not."""
-        if self.dense_below is not None and tokens >= self.dense_below:
+    def too_short(self, tokens: int, width: int | None = None) -> str | None:
+        """Why a sequence of so many tokens, of a call of that width, stays dense, or None if it does not."""
+        below = self.dense_below
+        if below and self.width and width:
+            below = math.ceil(below * math.sqrt(self.width / width))
+        if below is not None and tokens >= below:
             return None
         source = f" ({self.origin})" if self.origin else ""
-        pays = "was faster at no size" if self.dense_below is None else f"pays from {self.dense_below:,}"
+        pays = "was faster at no size" if below is None else f"pays from {below:,}"
         return f"{tokens:,} tokens; {self.name} {pays}{source}"
 
 
@@ -74,7 +80,7 @@ def route_call(
 
     `valid_text` (B, T) is False for text keys that nobody may see; any pattern, and nothing is read back.
     """
-    reason = sparse.too_short(q.shape[2]) or _unfit(q, k)
+    reason = sparse.too_short(q.shape[2], q.shape[0] * q.shape[1] * q.shape[3]) or _unfit(q, k)
     if reason is not None:
         return Routed(None, reason)
     original = geometry

@@ -76,11 +76,12 @@ def attach(
         _refuse_attached(name, module)
     device = next(iter(model.parameters())).device
     name = cost_model.name_of(policy)
-    crossover = cost_model.crossover(name, device.type)
-    below, origin = (crossover.tokens, crossover.origin) if dense_below is None else (dense_below, "as asked")
+    pays = cost_model.crossover(name, device.type)
+    if dense_below is not None:
+        pays = cost_model.Crossover(dense_below, "as asked")
     layers = itertools.count()
     sites = [Site(name, next(layers) if architecture.self_attention.fullmatch(name) else None) for name, _ in modules]
-    router = Router(SparseAttention(name, policy, below, origin), architecture, sites, model)
+    router = Router(SparseAttention(name, policy, pays.tokens, pays.origin, pays.width), architecture, sites, model)
     return Attachment(model, router, [module for _, module in modules])
 
 

@@ -22,4 +22,4 @@ def named_policy(name: str, device: torch.device | str) -> SparseAttention:
         raise ToolError(f"attention {name!r} is no sparse policy; known are {known}")
     device_kind = torch.device(device).type
     pays = crossover(name, device_kind)
-    return SparseAttention(name, kind(), pays.tokens, pays.origin)
+    return SparseAttention(name, kind(), pays.tokens, pays.origin, pays.width)

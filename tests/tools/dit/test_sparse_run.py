@@ -27,7 +27,7 @@ from chatdit.tools.dit.sparse_run import Run, SparseRun, row_geometry
 
 GRID = Grid(downscale=8, pack=4, channels=16)
 ROW = Row("a cat on the beach", (Segment(256, 256),), 5)  # 8 x 8 tokens
-BLOCKS = SparseAttention("vsa", Vsa(k=2))
+BLOCKS = SparseAttention("vsa", Vsa(k=2, tile=(2, 2)))
 
 
 def sample(dit: DiT, sparse: SparseAttention | None, *rows: Row, plan: AttentionPlan | None = None) -> list[SampledRow]:
@@ -41,14 +41,14 @@ def told(drawn: list[SampledRow]) -> AttentionSummary:
 
 def test_without_a_policy_nothing_is_told_and_nothing_changes(wide_pocket: DiT) -> None:
     (plain,) = wide_pocket.sample([ROW], None, SamplingOptions(steps=3))
-    (short,) = sample(wide_pocket, SparseAttention("vsa", Vsa(k=2), dense_below=4096, origin="a table"))
+    (short,) = sample(wide_pocket, SparseAttention("vsa", Vsa(k=2, tile=(2, 2)), dense_below=4096, origin="a table"))
     assert plain.attention is None
     assert torch.equal(plain.images[0], short.images[0])
     assert str(short.attention) == "vsa stayed dense: 96 tokens; vsa pays from 4,096 (a table)"
 
 
 def test_every_block_kept_draws_the_dense_picture(wide_pocket: DiT) -> None:
-    (plain,), (kept,) = sample(wide_pocket, None), sample(wide_pocket, SparseAttention("vsa", Vsa(k=4)))
+    (plain,), (kept,) = sample(wide_pocket, None), sample(wide_pocket, SparseAttention("vsa", Vsa(k=4, tile=(2, 2))))
     torch.testing.assert_close(kept.images[0], plain.images[0], atol=1e-4, rtol=0)
     assert kept.attention == AttentionSummary("vsa", 9, 9, 1.0, ())
 
@@ -61,7 +61,7 @@ def test_a_sparse_picture_is_another_and_repeats(wide_pocket: DiT) -> None:
     assert 0.5 < (sparse.attention.density or 0) < 1, "32 of 96 tokens are text, which is dense"
 
 
-@pytest.mark.parametrize("policy", [Vsa(k=2), Llsa(Hierarchy(k=2))], ids=["vsa", "llsa"])
+@pytest.mark.parametrize("policy", [Vsa(k=2, tile=(2, 2)), Llsa(Hierarchy(k=2))], ids=["vsa", "llsa"])
 def test_a_layer_computes_what_the_reference_says(policy: Vsa | Llsa) -> None:
     geometry = Geometry(8, 8, text=(TextSegment(0, 7),))
     run = SparseRun(SparseAttention("it", policy), Run(geometry, (7, 7), 4, 3), torch.device("cpu"))

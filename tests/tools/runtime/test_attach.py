@@ -32,7 +32,8 @@ from chatdit.tools.runtime.architectures import TokenLayout, panels_of
 from chatdit.tools.runtime.attach import attach
 from chatdit.tools.types import ToolError
 
-BLOCKS = Vsa(k=3)
+BLOCKS = Vsa(k=3, tile=(2, 2))
+"""Cubes of 16 tokens, of pictures and of videos."""
 HIERARCHY = Llsa(Hierarchy(k=3))
 
 
@@ -41,9 +42,9 @@ class Everything:
     """Every block, by way of sparse plans."""
 
     def __call__(self, q: Tensor, k: Tensor, geometry: Geometry, step: Place, layer: Place) -> BlockPlan:
-        return Vsa(k=-(-geometry.frames // 4) * -(-geometry.height // 4) * -(-geometry.width // 4))(
-            q, k, geometry, step, layer
-        )
+        side = 8 if geometry.frames == 1 else 4
+        cubes = -(-geometry.frames // 4) * -(-geometry.height // side) * -(-geometry.width // side)
+        return Vsa(cubes)(q, k, geometry, step, layer)
 
 
 @dataclass(frozen=True)
