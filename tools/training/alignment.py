@@ -114,6 +114,11 @@ class Alignment(nn.Module):
         blocks = self.recipe.attention_blocks if self.recipe.kind == "haste" else ()
         return Wanted((self.recipe.block,), blocks)
 
+    @property
+    def teacher(self) -> PocketModel | None:
+        """SRA's moving average."""
+        return None if self._teacher is None else self._teacher.model
+
     def forward(self, seen: Seen, batch: Batch, draw: Draw) -> Tensor:
         """Weighted loss of what the student computed."""
         recipe = self.recipe

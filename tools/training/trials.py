@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from chatdit.tools.training.alignment import Agreement, Alignment, Draw, gradient_cosine, noised, training_losses
 from chatdit.tools.training.base import PocketModel
+from chatdit.tools.training.block_hooks import Wanted, blocks_of
 from chatdit.tools.training.examples import Batch
 from chatdit.tools.training.pooled import Average
 from chatdit.tools.training.schedule import rate
@@ -37,13 +38,20 @@ class TrialRecipe:
     batch: int = 256
     warmup: int = 100
     average: float = 0.999
+    compile: bool = True
+    """Whether blocks are compiled, all but those that an alignment looks into."""
     points: int = 5
     """How often the loss on held-out pictures is measured, evenly over the steps."""
     pictures: PictureOptions = field(default_factory=PictureOptions)
 
 
 SMALL_TRIAL_RECIPE = TrialRecipe(
-    steps=10, batch=4, warmup=2, average=0.9, pictures=PictureOptions(count=12, held_out=4, chunk=16, loaders=0)
+    steps=10,
+    batch=4,
+    warmup=2,
+    average=0.9,
+    compile=False,
+    pictures=PictureOptions(count=12, held_out=4, chunk=16, loaders=0),
 )
 """For a machine without a GPU."""
 
@@ -116,6 +124,18 @@ def held_out_losses(model: PocketModel, pictures: TrialPictures, pixels: int, si
     return tuple(means)
 
 
+def compile_blocks(model: PocketModel, alignment: Alignment | None) -> None:
+    """Compile the blocks of `model`, and of a teacher, that nobody looks into: hooks come and go with each forward."""
+    wanted = Wanted() if alignment is None else alignment.wanted
+    watched = [(model, (*wanted.hidden, *wanted.attention))]
+    if alignment is not None and alignment.teacher is not None:
+        watched.append((alignment.teacher, (alignment.recipe.teacher_block,)))
+    for whole, numbers in watched:
+        for number, block in enumerate(blocks_of(whole.transformer), start=1):
+            if number not in numbers:
+                block.compile(dynamic=False)
+
+
 class _Trial:
     """The state of one training."""
 
@@ -142,6 +162,8 @@ class _Trial:
             pixels = self._arm.pixels_at(step / self._steps)
             if phase is None or (phase.pixels, phase.alignment) != (pixels, self._alignment):
                 phase = None  # its recording goes before the next one is made
+                if self._recipe.compile:
+                    compile_blocks(self._model, self._alignment)
                 phase = _Phase(self._model, self._alignment, self._trained, pixels)
                 self._clock.new_phase()
             self._step(phase, step)

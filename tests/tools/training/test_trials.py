@@ -19,6 +19,7 @@ from chatdit.tools.pocket.vocabulary import caption_vocabulary
 from chatdit.tools.training import alignment as alignments
 from chatdit.tools.training import trial_pictures, trials
 from chatdit.tools.training.alignment import AlignmentRecipe
+from chatdit.tools.training.block_hooks import blocks_of
 from chatdit.tools.training.examples import GRID, encode_tokens
 from chatdit.tools.training.pooled import optimiser_of
 from chatdit.tools.training.streams import SetChunk, StreamOptions, stream
@@ -32,10 +33,10 @@ from chatdit.tools.training.trial_pictures import (
     draw_trial_pictures,
     sprite_classes,
 )
-from chatdit.tools.training.trials import TrialRecipe, held_out_losses, train_trial
+from chatdit.tools.training.trials import TrialRecipe, compile_blocks, held_out_losses, train_trial
 
 CPU = torch.device("cpu")
-RECIPE = TrialRecipe(steps=20, batch=8, warmup=2, average=0.8)
+RECIPE = TrialRecipe(steps=20, batch=8, warmup=2, average=0.8, compile=False)
 ARM = Arm("tiny", "adamw", 5e-3, 5e-3, width=64, blocks=(1, 1), stages=((64, 1.0),), length=0.25)
 
 
@@ -259,3 +260,17 @@ def _counted(monkeypatch: pytest.MonkeyPatch, name: str, asked: list[str]) -> No
         return found
 
     monkeypatch.setattr(alignments, name, counted)
+
+
+def test_blocks_that_are_looked_into_are_not_compiled(pictures: TrialPictures) -> None:
+    arm = replace(ARM, blocks=(1, 3))
+    model = build_trial_model(arm, pictures.words)
+    alignment = alignments.Alignment(AlignmentRecipe("sra", block=1, teacher_block=3), model)
+    compile_blocks(model, alignment)
+    assert alignment.teacher is not None
+    compiled = [
+        [b._compiled_call_impl is not None for b in blocks_of(m.transformer)] for m in (model, alignment.teacher)
+    ]
+    assert compiled == [[False, True, True, True], [True, True, False, True]]
+    compile_blocks(model, None)
+    assert all(block._compiled_call_impl is not None for block in blocks_of(model.transformer))
