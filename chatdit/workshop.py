@@ -62,7 +62,8 @@ class Workshop:
         label = f"{name} attention"
         if known is None or device is None:
             return label
-        width, height = self.settings.size or (known.width, known.height)
+        asked = self.settings.size if known.open_vocabulary else None
+        width, height = asked or (known.width, known.height)
         measured = crossover(name, device)
         tokens, pays = width * height // known.token_size**2, measured.tokens
         if pays is not None and (measured.width or tokens + MOST_TEXT >= pays):

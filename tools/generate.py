@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from chatdit.tools.contact_sheet import contact_sheet
+from chatdit.tools.fitting import fit_to
 from chatdit.tools.generate_request import (
     GenerateInput,
     GenerateOutput,
     PanelRequest,
+    finished_sizes,
     picture_seeds,
     picture_sizes,
     problems,
@@ -70,6 +72,8 @@ class Generate(Tool):
             pictures += drawn.pictures
             attention += [drawn.attention] if drawn.attention is not None else []
         warnings += [f"attention: {summary}" for summary in attention if summary.stayed_dense]
+        sizes = finished_sizes(request, dit.defaults)
+        pictures = [fit_to(picture, *size, padding="blur") for picture, size in zip(pictures, sizes, strict=True)]
         images = tuple(context.store.put_image(picture) for picture in pictures)
         sheet = context.store.put_image(contact_sheet(pictures)) if request.contact_sheet else None
         return GenerateOutput(

@@ -12,7 +12,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from chatdit.tools.panel_sizes import MAX_ASPECT, Asked, Size, cell_size, reference_size, size_of, size_warnings
+from chatdit.tools.panel_sizes import (
+    MAX_ASPECT,
+    Asked,
+    Size,
+    cell_size,
+    finished_size,
+    reference_size,
+    size_of,
+    size_warnings,
+)
 from chatdit.tools.panels import CONTEXT_TOKENS, MAX_PANELS, MAX_SIDE, MIN_SIDE
 from chatdit.tools.tool import PainterDefaults
 from chatdit.tools.types import Data, ImageRef, Problem, Reference, Sampling, ToolInput, ToolOutput
@@ -93,11 +102,17 @@ def derived_seed(seed: int, index: int) -> int:
 
 
 def picture_sizes(request: GenerateInput, painter: PainterDefaults) -> tuple[Size, ...]:
-    """Width and height of each picture, in pixels, multiples of the painter's token."""
+    """Width and height that each picture is drawn with, in pixels, multiples of the painter's token."""
     if request.context == "canvas":
         sizes = [(r.image.width, r.image.height) for r in request.references]
         return (cell_size([p.asked for p in request.panels], sizes, painter),) * len(request.panels)
     return tuple(size_of(p.asked, painter, sharing(request)) for p in request.panels)
+
+
+def finished_sizes(request: GenerateInput, painter: PainterDefaults) -> tuple[Size, ...]:
+    """Width and height of each picture that is handed over, in pixels."""
+    drawn = picture_sizes(request, painter)
+    return tuple(finished_size(p.asked, size, painter) for p, size in zip(request.panels, drawn, strict=True))
 
 
 def row_tokens(request: GenerateInput, painter: PainterDefaults) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -85,12 +86,22 @@ def test_the_status_line_names_it_and_why_it_stays_dense(new_session: MakeSessio
     assert session.status == "offline · tiny · llsa attention (stays dense: 4 tokens and text, pays from 2,048)"
     because = "(stays dense: 4 tokens and text, pays from 2,048)"
     assert repl.status().startswith(f"offline parser · tiny · llsa attention {because} · session ")
-    repl.handle("/set size 1280x1280")
-    assert "· llsa attention · session" in repl.status(), "1,600 tokens: a long caption may make up the rest"
     repl.handle("/set size 2048x2048")
-    assert "· llsa attention · session" in repl.status()
+    assert because in repl.status(), "it draws the size it knows, whatever is asked for"
     repl.handle("/set attention magic")
     assert session.settings.attention == "llsa"
+
+
+def test_a_size_decides_where_the_painter_draws_any(monkeypatch: pytest.MonkeyPatch, painter: LazyPainter) -> None:
+    known = painter.defaults()
+    monkeypatch.setattr(painter, "known_defaults", lambda: replace(known, open_vocabulary=True))
+    told = {
+        side: Workshop(Settings(attention="llsa", size=(side, side)), painter=painter).attention()
+        for side in (640, 1280, 2048)
+    }
+    assert told[640] == "llsa attention (stays dense: 400 tokens and text, pays from 2,048)"
+    assert told[1280] == "llsa attention", "1,600 tokens: a long caption may make up the rest"
+    assert told[2048] == "llsa attention"
 
 
 def test_the_status_line_loads_nothing(painter_folder: Path) -> None:

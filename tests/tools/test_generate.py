@@ -145,8 +145,11 @@ def test_each_picture_has_its_own_size_and_rounding_is_said(pocket_like: Recordi
             GenerateInput(panels=panels, context="sequence" if context == "sequence" else "separate"),
             pocket_like.context(store),
         )
-        assert [(i.width, i.height) for i in output.images] == [(192, 96), (256, 256)]
-        assert output.warnings == ("picture 1 is 192x96, not 200x100: sides are multiples of 32",)
+        assert [(i.width, i.height) for i in output.images] == [(200, 100), (256, 256)]
+        assert {(s.width, s.height) for s in pocket_like.rows[-1].segments} == {(256, 256)}
+        assert output.warnings == (
+            "picture 1 is drawn at 256x256, which this painter has learned, and fitted to 200x100",
+        )
 
 
 def test_unknown_words_and_truncation_become_warnings(pocket_like: RecordingDiT, store: ArtifactStore) -> None:
@@ -267,7 +270,7 @@ def test_real_panels_of_one_context_see_each_other(tiny: DiT, store: ArtifactSto
 def test_real_panels_of_different_sizes(tiny: DiT, store: ArtifactStore) -> None:
     panels = (PanelRequest(caption="a cat", width=96, height=32), PanelRequest(caption="a dog", aspect=0.5))
     output = Generate().run(GenerateInput(panels=panels, context="sequence"), real(tiny, store, preview=True))
-    assert [(i.width, i.height) for i in output.images] == [(96, 32), (32, 64)]
+    assert [(i.width, i.height) for i in output.images] == [(96, 32), (45, 91)]
 
 
 def test_a_real_text_encoder_reports_what_it_cannot_read(tiny: DiT, store: ArtifactStore) -> None:

@@ -150,8 +150,9 @@ def test_tokens_of_the_largest_row() -> None:
     mixed = GenerateInput(
         panels=(PanelRequest(caption="a", width=64, height=64), PanelRequest(caption="b", width=128, height=64))
     )
-    assert row_tokens(mixed, POCKET) == 8
-    assert row_tokens(mixed.model_copy(update={"context": "sequence"}), POCKET) == 12
+    assert row_tokens(mixed, FLUX) == 32
+    assert row_tokens(mixed.model_copy(update={"context": "sequence"}), FLUX) == 48
+    assert row_tokens(mixed, POCKET) == 64, "it draws the size it knows"
 
 
 def test_estimate_counts_steps_rows_and_tokens() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from chatdit.tools.dit.rows import SamplingDefaults
-from chatdit.tools.panel_sizes import Asked, cell_size, reference_size, size_of, size_warnings
+from chatdit.tools.panel_sizes import Asked, cell_size, finished_size, reference_size, size_of, size_warnings
 
 POCKET = SamplingDefaults(
     steps=8, guidance=3.0, shift=2.0, width=256, height=256, max_panels=4, open_vocabulary=False, token_size=32
@@ -66,5 +66,22 @@ def test_rounding_sharing_and_untrained_sizes_are_said() -> None:
     ]
     shared = {*size_warnings(1, Asked(), (720, 720), FLUX, 4), *size_warnings(2, Asked(), (720, 720), FLUX, 4)}
     assert shared == {"720x720 each: 4 panels share one context; ask for a size to change that"}, "said once a set"
-    (large,) = size_warnings(1, Asked(512, 256), (512, 256), POCKET, 1)
-    assert "learned 256x256" in large
+    assert size_warnings(1, Asked(512, 250), (256, 256), POCKET, 1) == [
+        "picture 1 is drawn at 256x256, which this painter has learned, and fitted to 512x250"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "finished"),
+    [
+        (Asked(), (256, 256)),
+        (Asked(1000, 600), (1000, 600)),
+        (Asked(width=100), (100, 100)),
+        (Asked(height=100, aspect=2.0), (200, 100)),
+        (Asked(aspect=4.0), (512, 128)),
+    ],
+)
+def test_what_knows_one_size_draws_it_whatever_is_asked_for(asked: Asked, finished: tuple[int, int]) -> None:
+    assert size_of(asked, POCKET, sharing=1) == (256, 256)
+    assert finished_size(asked, (256, 256), POCKET) == finished
+    assert finished_size(asked, (640, 320), FLUX) == (640, 320)

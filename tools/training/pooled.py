@@ -60,7 +60,7 @@ class PoolRecipe:
     flat: float = 0.6
     average: float = 0.999
     compile: bool = True
-    record: bool = False
+    record: bool = True
     """Whether steps on a GPU are recorded and replayed; `chatdit bench training` says what that saves."""
 
     @property
