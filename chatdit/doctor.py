@@ -105,7 +105,8 @@ def _writable(name: str, folder: Path) -> Finding:
 
 
 def _painter(model: str) -> Finding:
-    from chatdit.tools.dit.folders import POCKET, find_folder, fingerprint
+    from chatdit.tools.dit.folders import POCKET, checked_digest, find_folder, read_json
+    from chatdit.tools.types import ToolError
 
     name = f"painter {model}"
     if model != POCKET and not Path(model).exists():
@@ -115,7 +116,11 @@ def _painter(model: str) -> Finding:
     if not files:
         return Finding(name, "failure", f"no weights in {folder}", "install chatdit again, or choose another --model")
     size = sum(file.stat().st_size for file in files) / 2**20
-    return Finding(name, "ok", f"{len(files)} files, {size:.1f} MiB, sha256 {fingerprint(folder)[:16]}")
+    try:
+        digest = checked_digest(folder, read_json(folder / "model_index.json"))
+    except ToolError as error:
+        return Finding(name, "failure", str(error), "install chatdit again, or choose another --model")
+    return Finding(name, "ok", f"{len(files)} files, {size:.1f} MiB, sha256 {digest[:16]}")
 
 
 def _endpoint(settings: Settings) -> Finding:

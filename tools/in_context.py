@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from PIL import Image
 
+from chatdit.tools.dit.memory import out_of_memory
 from chatdit.tools.dit.model import DiT
 from chatdit.tools.dit.rows import AttentionSummary, Given, Row, SampledRow, SamplingOptions, Segment
 from chatdit.tools.fitting import fit_to
@@ -102,7 +102,9 @@ def sampled_pictures(
     )
     try:
         sampled = dit.sample([drawing.row], None, options, progress)
-    except torch.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
         raise ToolError(
             f"{dit.device} has too little memory for {len(drawing.row.segments)} panels in one context: "
             "expected it to fit; ask for smaller or fewer pictures"

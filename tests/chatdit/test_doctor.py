@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,6 +63,16 @@ def test_doctor_leaves_nothing_behind(painter_folder: Path, own_home: Path) -> N
 def test_a_folder_without_weights_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "model_index.json").write_text("{}")
     assert _findings(model=str(tmp_path))[f"painter {tmp_path}"].status == "failure"
+
+
+def test_damaged_weights_are_a_failure(painter_folder: Path, tmp_path: Path) -> None:
+    damaged = shutil.copytree(painter_folder, tmp_path / "damaged")
+    weights = next(damaged.rglob("*.safetensors"))
+    turned = bytearray(weights.read_bytes())
+    turned[-1] ^= 1
+    weights.write_bytes(turned)
+    found = _findings(model=str(damaged))[f"painter {damaged}"]
+    assert found.status == "failure" and "not those of its model_index.json" in found.detail
 
 
 def test_pickle_weights_are_a_failure_and_the_rest_goes_on(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from chatdit.tools.types import ToolError
 POCKET = "pocket"
 LIBRARIES = ("diffusers", "transformers")
 EXACT_DIGEST_BYTES = 2**28
+SHA256 = "sha256"
+"""In model_index.json: the fingerprint of the weights that the folder was written with."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _PICKLE = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -73,6 +76,17 @@ def fingerprint(folder: Path) -> str:
                 file.seek(start)
                 digest.update(file.read(_WINDOW))
     return digest.hexdigest()
+
+
+def checked_digest(folder: Path, index: Mapping[str, object]) -> str:
+    """The fingerprint of the weights. Raises ToolError if the folder's index names another: damaged, or not its own."""
+    digest = fingerprint(folder)
+    if index.get(SHA256, digest) != digest:
+        raise ToolError(
+            f"{folder}: the weights are not those of its model_index.json (SHA-256 {digest[:12]}..., expected "
+            f"{str(index[SHA256])[:12]}...); restore or replace the folder"
+        )
+    return digest
 
 
 def _located(source: str | Path) -> Path:

@@ -22,7 +22,8 @@ from chatdit.tools.dit.codecs import (
     PocketTextCodec,
     TextCodec,
 )
-from chatdit.tools.dit.folders import LIBRARIES, POCKET, find_folder, fingerprint, read_json
+from chatdit.tools.dit.folders import LIBRARIES, POCKET, SHA256, checked_digest, find_folder, fingerprint, read_json
+from chatdit.tools.dit.memory import out_of_memory
 from chatdit.tools.dit.packing import pack_factor
 from chatdit.tools.dit.rows import SamplingDefaults
 from chatdit.tools.dit.storage import load_weights, save_weights
@@ -84,6 +85,11 @@ def load_model(source: str | Path, dtype: torch.dtype) -> LoadedModel:
     except ToolError:
         raise
     except Exception as error:
+        if out_of_memory(error):
+            size = sum(path.stat().st_size for path in folder.rglob("*.safetensors")) / 2**20
+            raise ToolError(
+                f"{source}: too little memory to load its {size:.0f} MiB of weights; close other programs"
+            ) from error
         # whatever a damaged folder makes the loaders raise, the person needs the folder and the reason
         raise ToolError(f"{source}: cannot load it ({_line(error)}); restore or replace the folder") from error
     raise ToolError(f"{source} holds a {family}; expected {POCKET_CLASS} or a FLUX.1 pipeline")
@@ -104,10 +110,13 @@ def load_pocket_modules(source: str | Path) -> PocketModules:
         ToolError: it is not there, damaged, or no pocket model.
     """
     folder = find_folder(source)
-    family = read_json(folder / "model_index.json").get("_class_name")
+    index = read_json(folder / "model_index.json")
+    family = index.get("_class_name")
     if family != POCKET_CLASS:
         raise ToolError(f"{source} holds a {family}; expected a {POCKET_CLASS}")
-    return _pocket_modules(folder)
+    modules = _pocket_modules(folder)
+    checked_digest(folder, index)
+    return modules
 
 
 def save_pocket_folder(
@@ -143,17 +152,20 @@ def save_pocket_folder(
     for part, module, settings in parts:
         _write_json(folder / part / "config.json", settings)
         save_weights(folder / part / WEIGHTS, module.state_dict(), quantize=quantize)
+    index = read_json(folder / "model_index.json")
+    _write_json(folder / "model_index.json", {**index, SHA256: fingerprint(folder)})
 
 
 def _load_pocket(folder: Path, index: Mapping[str, object], name: str) -> LoadedModel:
     modules = _pocket_modules(folder)
+    digest = checked_digest(folder, index)
     images, text = PocketImageCodec(modules.autoencoder), PocketTextCodec(modules.text_encoder)
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
     usage = PocketDefaults(shift=scheduler["shift"], **index["defaults"])  # type: ignore[arg-type]
     _check_output(folder, modules.transformer, usage.horizon)
     return LoadedModel(
         name=name,
-        weights_hash=fingerprint(folder),
+        weights_hash=digest,
         transformer=modules.transformer,
         images=images,
         text=text,

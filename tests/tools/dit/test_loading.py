@@ -13,7 +13,7 @@ from diffusers.pipelines.flux.pipeline_flux import FluxPipeline
 
 from chatdit.tools.dit import folders
 from chatdit.tools.dit.codecs import PocketImageCodec, PocketTextCodec
-from chatdit.tools.dit.loading import PocketDefaults, save_pocket_folder
+from chatdit.tools.dit.loading import PocketDefaults, load_pocket_modules, save_pocket_folder
 from chatdit.tools.dit.model import DiT
 from chatdit.tools.dit.rows import Row, SamplingOptions, Segment
 from chatdit.tools.types import ToolError
@@ -149,6 +149,20 @@ def test_damaged_folders_name_the_fault(copied: Path) -> None:
     (copied / "vae" / "config.json").write_text("{")
     with pytest.raises(ToolError, match=r"vae/config\.json: expected a readable JSON file"):
         DiT.load(copied)
+
+
+def test_weights_that_are_not_the_folders_own_are_refused(copied: Path) -> None:
+    DiT.load(copied)
+    weights = copied / "vae" / "diffusion_pytorch_model.safetensors"
+    turned = bytearray(weights.read_bytes())
+    turned[-5] ^= 1
+    weights.write_bytes(turned)
+    for load in (DiT.load, load_pocket_modules):
+        with pytest.raises(ToolError, match=r"not those of its model_index\.json \(SHA-256 .+, expected .+\); restore"):
+            load(copied)
+    index = copied / "model_index.json"
+    index.write_text(json.dumps({k: v for k, v in json.loads(index.read_text()).items() if k != "sha256"}))
+    DiT.load(copied)  # a folder that names none is taken as it is
 
 
 def test_unknown_settings_of_a_part_are_an_error(copied: Path) -> None:

@@ -274,10 +274,11 @@ def test_a_start_puts_a_models_weights_where_stages_look(tmp_path: Path, base_fo
 
 
 def _compare_words(before: PocketTextEncoder, after: PocketTextEncoder) -> None:
-    """Words of the model that was started from keep their meaning; there may be more of them now."""
-    assert set(before.config.vocabulary) <= set(after.config.vocabulary)
-    rows = [after.config.vocabulary.index(phrase) + 1 for phrase in before.config.vocabulary]
-    old, new = before.words.weight[1:].float(), after.words.weight[rows].float()
+    """Words of both keep their meaning; there may be more of them now, and a few may be spelled otherwise."""
+    kept = [phrase for phrase in before.config.vocabulary if phrase in after.config.vocabulary]
+    assert len(kept) > 0.99 * len(before.config.vocabulary)
+    rows = [[model.config.vocabulary.index(phrase) + 1 for phrase in kept] for model in (before, after)]
+    old, new = before.words.weight[rows[0]].float(), after.words.weight[rows[1]].float()
     assert (old - new).norm() < 0.02 * old.norm()
 
 
