@@ -26,6 +26,7 @@ from chatdit.tools.types import Box, ToolError
 
 CLASS_NAMES: tuple[str, ...] = (*SUBJECTS, PERSON)
 WORN_NAMES: tuple[str | None, ...] = (None, *ACCESSORIES)
+FILE = "detector.safetensors"
 CELL_PIXELS = 8
 GRID = PICTURE_PIXELS // CELL_PIXELS
 MIDDLE_SIDE = 112.0
@@ -132,15 +133,23 @@ def load_detector(path: Path | None = None, device: torch.device | str = "cpu") 
     Raises:
         ToolError: the file is missing or holds other weights.
     """
-    path = path or Path(str(files("chatdit.tools.pocket").joinpath("detector.safetensors")))
+    return Detector(load_network(path or Path(str(files("chatdit.tools.pocket").joinpath(FILE)))).to(device))
+
+
+def load_network(path: Path) -> DetectorNetwork:
+    """The network in a file.
+
+    Raises:
+        ToolError: the file is missing or holds other weights.
+    """
     if not path.is_file():
-        raise ToolError(f"no detector weights at {path}; expected detector.safetensors: reinstall, or train it")
+        raise ToolError(f"no detector weights at {path}; expected {FILE}: reinstall, or train it")
     network = DetectorNetwork()
     try:
         network.load_state_dict(load_weights(path))
     except (RuntimeError, SafetensorError) as error:
         raise ToolError(f"{path} holds no detector weights; expected those of `--stage detector`") from error
-    return Detector(network.to(device))
+    return network
 
 
 def readings(answers: Answers) -> list[Reading]:

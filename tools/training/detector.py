@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from chatdit.tools.dit.autoencoder import PocketAutoencoder
+from chatdit.tools.pocket.captions import COLOURLESS
 from chatdit.tools.pocket.detector import (
     ANGLE_UNIT,
     CELL_PIXELS,
@@ -31,7 +32,7 @@ from chatdit.tools.pocket.recogniser import Reading, Sighting
 from chatdit.tools.pocket.renderer import PERSON_CLASS, Renderer
 from chatdit.tools.pocket.samples import Sample, Wishes, World, random_sample
 from chatdit.tools.pocket.scene import PICTURE_PIXELS, Placement
-from chatdit.tools.pocket.vocabulary import SUBJECTS
+from chatdit.tools.pocket.vocabulary import STYLES, SUBJECTS
 from chatdit.tools.training.muon import Muon
 from chatdit.tools.training.schedule import Clock, RunLog, rate
 from chatdit.tools.training.streams import SetChunk, StreamOptions, stream
@@ -39,6 +40,7 @@ from chatdit.tools.training.team import mixed_precision
 
 RESTORED_PART = 4
 _SPREAD_CELLS = 0.8
+_COLOURLESS = torch.tensor([list(STYLES).index(name) for name in COLOURLESS])
 _LOG_EVERY = 50
 
 
@@ -63,7 +65,7 @@ SMALL_DETECTOR_RECIPE = DetectorRecipe(batch=16, chunk=16, loaders=0, checked=64
 
 
 class Targets(NamedTuple):
-    """What the network should say; all but `heat` are of the S sprites."""
+    """What the network should say; all but `heat`, `background` and `style` are of the S sprites."""
 
     heat: Tensor
     """float (B, 1, G, G): 1 in the cell of a sprite's middle, falling off around it."""
@@ -77,16 +79,24 @@ class Targets(NamedTuple):
     tint: Tensor
     worn: Tensor
     worn_colour: Tensor
+    shown: Tensor
+    """bool: whether the picture's style shows colours."""
     background: Tensor
     style: Tensor
 
 
 def train_detector(
-    out: Path, autoencoder: PocketAutoencoder, recipe: DetectorRecipe, *, device: torch.device, seed: int
+    out: Path,
+    autoencoder: PocketAutoencoder,
+    recipe: DetectorRecipe,
+    *,
+    device: torch.device,
+    seed: int,
+    start: DetectorNetwork | None = None,
 ) -> DetectorNetwork:
-    """A trained network; progress and its accuracy on another seed go to `out/detector.jsonl`."""
+    """A trained network, from `start` or from noise; its accuracy on another seed goes to `out/detector.jsonl`."""
     torch.manual_seed(seed)
-    model = DetectorNetwork().to(device)
+    model = (start or DetectorNetwork()).to(device).train().requires_grad_(True)
     ends = {id(p) for layer in (model.near[1], model.cells, model.whole) for p in layer.parameters()}
     matrices = [p for p in model.parameters() if p.dim() == 4 and id(p) not in ends]
     chosen = {id(p) for p in matrices}
@@ -152,6 +162,7 @@ def targets(numbers: Drawing, device: torch.device) -> Targets:
         tint=sprite.tint,
         worn=things[owner],
         worn_colour=colours[owner],
+        shown=~torch.isin(numbers.styles, _COLOURLESS)[picture],
         background=numbers.grounds // BACKGROUND_VARIANTS,
         style=numbers.styles,
     )
@@ -183,13 +194,16 @@ def detection_loss(answers: Answers, wanted: Targets) -> Tensor:
     def at(maps: Tensor) -> Tensor:
         return maps.float()[picture, :, row, column]
 
-    for maps, names in (
-        (answers.subject, wanted.subject),
-        (answers.tint, wanted.tint),
-        (answers.worn, wanted.worn),
-        (answers.worn_colour, wanted.worn_colour),
+    always = torch.ones_like(wanted.shown)
+    for maps, names, told, weight in (
+        (answers.subject, wanted.subject, always, 1.0),
+        (answers.tint, wanted.tint, wanted.shown, 1.0),
+        (answers.worn, wanted.worn, always, 2.0),
+        # nothing is worn in no colour, whatever the style
+        (answers.worn_colour, wanted.worn_colour, wanted.shown | (wanted.worn == 0), 2.0),
     ):
-        loss = loss + F.cross_entropy(at(maps), names)
+        each = F.cross_entropy(at(maps), names, reduction="none") * told
+        loss = loss + weight * each.sum() / told.sum().clamp(min=1)
     loss = loss + F.l1_loss(at(answers.shift), wanted.shift) + 2 * F.l1_loss(at(answers.side)[:, 0], wanted.side)
     loss = loss + F.l1_loss(at(answers.angle)[:, 0], wanted.angle)
     whole = F.cross_entropy(answers.background.float(), wanted.background)
@@ -212,12 +226,14 @@ def measure(detector: Detector, renderer: Renderer, world: World, seed: int, pic
 
 
 def scores(samples: Sequence[Sample], found: Sequence[Reading]) -> dict[str, float]:
-    """The measures of `measure`, of readings of single pictures."""
-    pairs = [
-        (sprite, sighting)
+    """The measures of `measure`, of readings of single pictures; colours count where the style shows them."""
+    matched = [
+        (sprite, sighting, sample.scenes[0].style not in COLOURLESS)
         for sample, reading in zip(samples, found, strict=True)
         for sprite, sighting in _matched(sample.placements[0], reading)
     ]
+    pairs = [(sprite, sighting) for sprite, sighting, _ in matched]
+    shown = [(sprite, sighting) for sprite, sighting, coloured in matched if coloured]
     sprites = sum(len(sample.placements[0]) for sample in samples)
     whole = [
         (
@@ -231,8 +247,8 @@ def scores(samples: Sequence[Sample], found: Sequence[Reading]) -> dict[str, flo
     near = max(1, len(pairs))
     return shares | {
         "found": len(pairs) / max(1, sprites),
-        "tint": sum(p.tint == s.tint for p, s in pairs) / near,
-        "worn": sum(p.worn == s.worn for p, s in pairs) / near,
+        "tint": sum(p.tint == s.tint for p, s in shown) / max(1, len(shown)),
+        "worn": sum(p.worn == s.worn for p, s in shown) / max(1, len(shown)),
         "middle_error": sum(_distance(p, s) for p, s in pairs) / near,
         "side_error": sum(abs(p.side - (s.box.x2 - s.box.x1) * PICTURE_PIXELS) for p, s in pairs) / near,
         "angle_error": sum(abs(p.rotation - s.rotation) for p, s in pairs) / near,

@@ -20,6 +20,7 @@ import torch
 from chatdit.tools.dit.autoencoder import PocketAutoencoder
 from chatdit.tools.dit.loading import PocketDefaults, load_pocket_modules, save_pocket_folder
 from chatdit.tools.dit.storage import save_weights
+from chatdit.tools.pocket.detector import FILE, load_network
 from chatdit.tools.pocket.samples import World
 from chatdit.tools.pocket.scene import MAX_PANELS, PICTURE_PIXELS
 from chatdit.tools.pocket.vocabulary import caption_vocabulary
@@ -112,6 +113,8 @@ def _prepare(out: Path, stage: Stage, start: str | None, fresh: bool) -> None:
     """Forget what a stage left, and put the weights of `start` where stages look for theirs."""
     if fresh and stage in _TRAINED:
         forget_checkpoint(out / stage)
+    if fresh and stage == "detector":
+        (out / FILE).unlink(missing_ok=True)
     if start is None:
         return
     modules = load_pocket_modules(start)
@@ -158,8 +161,10 @@ def _run(order: _Order, members: Team) -> Path:
         save_weights(path, network.state_dict(), quantize=True)
         return path
     if order.stage == "detector":
-        path = out / "detector.safetensors"
-        detector = train_detector(out, autoencoder, _detector_recipe(order, device), device=device, seed=order.seed)
+        path = out / FILE
+        start = load_network(path) if path.exists() else None
+        recipe = _detector_recipe(order, device)
+        detector = train_detector(out, autoencoder, recipe, device=device, seed=order.seed, start=start)
         save_weights(path, detector.state_dict(), quantize=True)
         return path
     if order.stage == "base":

@@ -89,6 +89,25 @@ def test_the_loss_is_least_for_perfect_answers() -> None:
     assert detection_loss(perfect._replace(middle=-perfect.middle), wanted) > best + 1
 
 
+def test_colours_are_asked_for_where_the_style_shows_them() -> None:
+    samples = _samples(48)
+    wanted = _targets(samples)
+    perfect = _perfect(wanted, len(samples))
+    best = detection_loss(perfect, wanted)
+    assert 0.2 < wanted.shown.float().mean() < 0.8
+    picture, row, column = wanted.cell.unbind(dim=1)
+
+    def elsewhere(which: Tensor) -> Tensor:
+        """Another tint for these sprites."""
+        maps = perfect.tint.clone()
+        at = (picture[which], slice(None), row[which], column[which])
+        maps[at] = maps[at].roll(1, dims=1)
+        return maps
+
+    assert detection_loss(perfect._replace(tint=elsewhere(~wanted.shown)), wanted) == best
+    assert detection_loss(perfect._replace(tint=elsewhere(wanted.shown)), wanted) > best + 1
+
+
 def test_a_small_network_learns_a_few_pictures_by_heart() -> None:
     torch.manual_seed(0)
     samples = _samples(4, seed=8)
