@@ -49,12 +49,16 @@ def train_pocket(
         int,
         typer.Option(metavar="N", help="Side of the pictures that the base learns: 128 first, for a start, or 256."),
     ] = 256,
+    method: Annotated[
+        str, typer.Option(metavar="M", help="How few steps are learned: imitation, or reflow to compare with.")
+    ] = "imitation",
     check: Annotated[
         bool, typer.Option("--check", help="Ten small steps of every stage in a folder of their own, then forget them.")
     ] = False,
 ) -> None:
     """Train pocket; each stage leaves a file for the next."""
     from chatdit.tools.training.examples import SIDES
+    from chatdit.tools.training.few_step import METHODS
     from chatdit.tools.training.pocket import STAGES, Stage
     from chatdit.tools.training.pocket import train_pocket as run_stage
 
@@ -67,6 +71,9 @@ def train_pocket(
         raise UsageError(f"--stage {stage[:40]!r} is not known: expected all, or one of {', '.join(STAGES)}")
     if pixels not in SIDES:
         raise UsageError(f"--pixels {pixels} cannot be trained: expected one of {', '.join(map(str, SIDES))}")
+    how = next((known for known in METHODS if known == method), None)
+    if how is None:
+        raise UsageError(f"--method {method[:40]!r} is not known: expected one of {', '.join(METHODS)}")
     on = named_device(device)
     for name in chosen:
         path = run_stage(
@@ -80,6 +87,7 @@ def train_pocket(
             start=start,
             world=drawn,
             pixels=pixels,
+            method=how,
         )
         print(path)
 

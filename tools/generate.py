@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from chatdit.tools.contact_sheet import contact_sheet
-from chatdit.tools.fitting import fit_to
 from chatdit.tools.generate_request import (
     GenerateInput,
     GenerateOutput,
@@ -53,6 +52,7 @@ class Generate(Tool):
 
     def run(self, inp: ToolInput, context: RunContext) -> GenerateOutput:
         """Draw, store, report. Nothing is stored unless every picture was drawn."""
+        from chatdit.tools.fitting import fit_to
         from chatdit.tools.in_context import caption_warnings, sampled_pictures
 
         request = narrowed(inp, GenerateInput)

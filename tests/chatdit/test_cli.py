@@ -60,7 +60,7 @@ FROZEN = {
     "tools": ["--help", "--json", "-h"],
     "train": ["--help", "-h"],
     "train pocket": [
-        *("--check", "--device", "--fresh", "--help", "--minutes", "--out", "--pixels"),
+        *("--check", "--device", "--fresh", "--help", "--method", "--minutes", "--out", "--pixels"),
         *("--resume", "--seed", "--sitting", "--stage", "--start", "--world", "-h"),
     ],
 }  # fmt: skip
@@ -310,6 +310,7 @@ def test_the_table_planner_is_one_of_three(chatdit: CommandLine) -> None:
         (("bench", "llsa-training", "--device", "abacus"), 2, "expected auto, cpu, cuda"),
         (("bench", "world", "--device", "cuda:99"), 2, "use that, or cpu"),
         (("train", "pocket", "--stage", "dream"), 2, "expected all, or one of autoencoder"),
+        (("train", "pocket", "--stage", "few-step", "--method", "guess"), 2, "expected one of imitation, reflow"),
         (("train", "pocket", "--stage", "base", "--pixels", "100", "--device", "cpu"), 2, "expected one of 128, 256"),
         (("train", "pocket", "--stage", "base", "--device", "abacus"), 2, "expected auto, cpu, cuda"),
         (("train", "pocket", "--stage", "base", "--out", "empty", "--device", "cpu"), 1, "run the stage 'autoencoder'"),

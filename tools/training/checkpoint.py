@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -45,6 +46,15 @@ def load_checkpoint(folder: Path, model: nn.Module) -> TrainingProgress:
     weights = {k: v for path in sorted(folder.glob("part-*.safetensors")) for k, v in load_file(path).items()}
     model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
     return TrainingProgress(**json.loads((folder / "progress.json").read_text()))
+
+
+def checkpoint_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor of a whole checkpoint, without reading the weights."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for path in sorted(folder.glob("part-*.safetensors")):
+        with safe_open(path, "pt") as part:
+            shapes |= {name: tuple(part.get_slice(name).get_shape()) for name in part.keys()}  # noqa: SIM118
+    return shapes
 
 
 def has_checkpoint(folder: Path) -> bool:

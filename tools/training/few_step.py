@@ -4,6 +4,9 @@ The student's output is a `FlowPolicy` for the quarter of the schedule ahead. Fr
 without gradient, to some times of its segment; there its velocity is drawn to the teacher's, which is guided by the
 caption. So the student learns on states that it comes to by itself, with one squared error and no other network.
 
+Reflow (arXiv 2209.03003) is the baseline: noise and where the guided teacher takes it are joined by a straight line,
+whose velocity a student of the teacher's own shape learns, to be followed by plain Euler steps.
+
 Layout legend: B batch, N image tokens, E elements of a token, K times of a segment.
 """
 
@@ -12,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +23,14 @@ from torch import Tensor, nn
 from chatdit.tools.dit.autoencoder import PocketAutoencoder
 from chatdit.tools.dit.flow_policy import FlowPolicy, segment_end, shifted
 from chatdit.tools.pocket.renderer import Renderer
-from chatdit.tools.training.base import TIME_SHIFT, PocketModel, build_model
+from chatdit.tools.training.base import TIME_SHIFT, PocketModel, build_model, training_times
 from chatdit.tools.training.checkpoint import load_checkpoint
 from chatdit.tools.training.examples import Batch
 from chatdit.tools.training.pooled import PoolRecipe, train_on_pools
 from chatdit.tools.training.team import Team, mixed_precision
 
+Method = Literal["imitation", "reflow"]
+METHODS: tuple[Method, ...] = get_args(Method)
 LEAST_TIME = 0.02
 """Where velocities, which have the time below, are compared at the latest."""
 
@@ -46,6 +52,9 @@ class FewStepRecipe(PoolRecipe):
     """A segment begins at one of so many even times, so that four and eight steps are both learned."""
     queries: int = 2
     """Times of each segment at which the teacher is asked."""
+    method: Method = "imitation"
+    teacher_steps: int = 8
+    """Of reflow: Euler steps from noise to the picture that the teacher makes of it."""
 
 
 SMALL_FEW_STEP_RECIPE = FewStepRecipe(
@@ -74,7 +83,7 @@ def train_few_step(
     stays the base's.
     """
     torch.manual_seed(seed)
-    student = widened(base, recipe.points)
+    student = widened(base, recipe.points if recipe.method == "imitation" else 1)
     progress = load_checkpoint(out / "few-step", student)
     teacher = base.to(team.device).eval().requires_grad_(False)
     student.to(team.device).text_encoder.requires_grad_(False)
@@ -83,7 +92,8 @@ def train_few_step(
             model.transformer.compile_repeated_blocks(dynamic=False)  # type: ignore[no-untyped-call]
 
     def loss_of(model: nn.Module, batch: Batch) -> Tensor:
-        return imitation_loss(model, teacher, batch, recipe)
+        of_method = imitation_loss if recipe.method == "imitation" else reflow_loss
+        return of_method(model, teacher, batch, recipe)
 
     return train_on_pools(
         out, "few-step", student, loss_of, recipe, autoencoder, Renderer(team.device), progress, team=team, seed=seed
@@ -119,6 +129,36 @@ def imitation_loss(student: nn.Module, teacher: PocketModel, batch: Batch, recip
         error = weight * (policy.velocity(there, t) - wanted).square().mean(dim=2)
         total = total + (error * kept).sum() / kept.sum()
     return total / recipe.queries
+
+
+def reflow_loss(student: nn.Module, teacher: PocketModel, batch: Batch, recipe: FewStepRecipe) -> Tensor:
+    """Mean squared error of the velocity from noise straight to the teacher's picture (arXiv 2209.03003, eq. 1)."""
+    size, device = batch.tokens.shape[0], batch.tokens.device
+    noise = torch.randn_like(batch.tokens)
+    end = teachers_picture(teacher, noise, batch, recipe)
+    times = training_times(size, device)
+    level = torch.where(batch.given, 0.0, times[:, None])[..., None]
+    with mixed_precision(device):
+        velocity = student((1 - level) * end + level * noise, times, batch)
+    error = (velocity.float() - (noise - end)).square().mean(dim=2)
+    kept = (~batch.given).float()
+    loss: Tensor = (error * kept).sum() / kept.sum()
+    return loss
+
+
+@torch.no_grad()
+def teachers_picture(teacher: PocketModel, noise: Tensor, batch: Batch, recipe: FewStepRecipe) -> Tensor:
+    """Where the guided teacher takes noise (B, N, E) in the recipe's Euler steps; given tokens stay as they are."""
+    given = batch.given[..., None]
+    x = torch.where(given, batch.tokens, noise)
+    for step in range(recipe.teacher_steps):
+        now, later = (
+            shifted(torch.full((len(x),), 1 - i / recipe.teacher_steps, device=x.device), TIME_SHIFT)
+            for i in (step, step + 1)
+        )
+        velocity = guided_velocity(teacher, x, now, batch, recipe.guidance)
+        x = torch.where(given, x, x + (later - now)[:, None, None] * velocity)
+    return x
 
 
 @torch.no_grad()

@@ -28,9 +28,16 @@ from chatdit.tools.training.autoencoder import SMALL_RECIPE as SMALL_AUTOENCODER
 from chatdit.tools.training.autoencoder import AutoencoderRecipe, train_autoencoder
 from chatdit.tools.training.base import SMALL_RECIPE as SMALL_BASE_RECIPE
 from chatdit.tools.training.base import TIME_SHIFT, BaseRecipe, PocketModel, build_model, train_base
-from chatdit.tools.training.checkpoint import forget_checkpoint, has_checkpoint, load_checkpoint, save_checkpoint
+from chatdit.tools.training.checkpoint import (
+    checkpoint_shapes,
+    forget_checkpoint,
+    has_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from chatdit.tools.training.detector import SMALL_DETECTOR_RECIPE, DetectorRecipe, train_detector
-from chatdit.tools.training.few_step import SMALL_FEW_STEP_RECIPE, FewStepRecipe, train_few_step
+from chatdit.tools.training.examples import GRID
+from chatdit.tools.training.few_step import SMALL_FEW_STEP_RECIPE, FewStepRecipe, Method, train_few_step
 from chatdit.tools.training.pooled import PoolRecipe
 from chatdit.tools.training.recogniser import train_recogniser
 from chatdit.tools.training.team import Team, team, without_cudnn_attention
@@ -59,6 +66,7 @@ def train_pocket(
     start: str | None = None,
     world: World = "free",
     pixels: int = PICTURE_PIXELS,
+    method: Method = "imitation",
     check: bool = False,
 ) -> Path:
     """Run one stage for `minutes` and return what it wrote; `fresh` forgets an interrupted run of it.
@@ -67,9 +75,9 @@ def train_pocket(
 
     `pixels` is the side of the pictures that the base learns, one of `examples.SIDES`; small ones come first, since
     they cost a quarter. `sitting` ends the base stage after so many minutes, to be gone on with by the same call.
-    `start` names a pocket model whose weights stages begin from that have nothing in `out` yet. Started by `torchrun`,
-    its processes train the autoencoder and the base together, one GPU each. Appends what was done to
-    `out/record.jsonl`: command, device, versions, minutes, seed.
+    `method` is how few steps are learned. `start` names a pocket model whose weights stages begin from that have
+    nothing in `out` yet. Started by `torchrun`, its processes train the autoencoder and the base together, one GPU
+    each. Appends what was done to `out/record.jsonl`: command, device, versions, minutes, seed.
 
     Raises:
         ToolError: an earlier stage's file is missing, or `start` is no pocket model.
@@ -82,10 +90,10 @@ def train_pocket(
         if members.leads:
             _prepare(out, stage, start, fresh)
         members.wait()
-        result = _run(_Order(stage, out, minutes, sitting, world, pixels, check, seed), members)
+        result = _run(_Order(stage, out, minutes, sitting, world, pixels, method, check, seed), members)
         if members.leads:
             options = f" --world {world}" + ("" if sitting is None else f" --sitting {sitting:g}")
-            options += f" --pixels {pixels}" if stage == "base" else ""
+            options += {"base": f" --pixels {pixels}", "few-step": f" --method {method}"}.get(stage, "")
             options += "" if start is None else f" --start {start}"
             _record(out, f"--stage {stage} --minutes {minutes:g}{options} --seed {seed}", started, members)
     return result
@@ -135,6 +143,7 @@ class _Order:
     sitting: float | None
     world: World
     pixels: int
+    method: Method
     check: bool
     seed: int
 
@@ -188,7 +197,8 @@ def _base_recipe(order: _Order, device: torch.device) -> BaseRecipe:
 
 
 def _few_step_recipe(order: _Order, device: torch.device) -> FewStepRecipe:
-    return _ordered(FewStepRecipe() if device.type == "cuda" else SMALL_FEW_STEP_RECIPE, order)
+    recipe = _ordered(FewStepRecipe() if device.type == "cuda" else SMALL_FEW_STEP_RECIPE, order)
+    return replace(recipe, method=order.method)
 
 
 def _ordered(recipe: RecipeT, order: _Order) -> RecipeT:
@@ -208,10 +218,12 @@ def _detector_recipe(order: _Order, device: torch.device) -> DetectorRecipe:
 def _export(out: Path, autoencoder: PocketAutoencoder) -> Path:
     model, defaults = load_base(out), DEFAULTS
     if has_checkpoint(out / "few-step"):
-        recipe = FewStepRecipe()
-        model = build_model(points=recipe.points)
+        made = checkpoint_shapes(out / "few-step")["transformer.proj_out.weight"][0]
+        points = made // GRID.elements
+        model = build_model(points=points)
         load_checkpoint(out / "few-step", model)
-        defaults = replace(DEFAULTS, steps=FEW_STEPS, guidance=1.0, horizon=recipe.horizon)
+        horizon = FewStepRecipe().horizon if points > 1 else None
+        defaults = replace(DEFAULTS, steps=FEW_STEPS, guidance=1.0, horizon=horizon)
     folder = out / "pocket"
     save_pocket_folder(folder, model.transformer, autoencoder, model.text_encoder, defaults, quantize=True)
     return folder

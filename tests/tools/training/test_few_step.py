@@ -20,6 +20,8 @@ from chatdit.tools.training.few_step import (
     FewStepRecipe,
     guided_velocity,
     imitation_loss,
+    reflow_loss,
+    teachers_picture,
     train_few_step,
     widened,
 )
@@ -87,6 +89,33 @@ def test_a_step_of_training_brings_the_student_nearer(base: PocketModel) -> None
     assert all(p.grad is None for p in student.text_encoder.parameters())
 
 
+def test_the_teachers_picture_is_where_its_euler_steps_lead(base: PocketModel) -> None:
+    batch, noise = _batch(), torch.randn(2, 256, 64)
+    recipe = replace(RECIPE, method="reflow", teacher_steps=2, guidance=1.0)
+    middle = 2 * 0.5 / (1 + 0.5)  # the shifted middle of the schedule
+    x = torch.where(batch.given[..., None], batch.tokens, noise)
+    for now, later in ((1.0, middle), (middle, 0.0)):
+        moved = x + (later - now) * base(x, torch.full((2,), now), batch)
+        x = torch.where(batch.given[..., None], batch.tokens, moved)
+    torch.testing.assert_close(teachers_picture(base, noise, batch, recipe), x, atol=1e-4, rtol=1e-4)
+
+
+def test_reflow_straightens(base: PocketModel) -> None:
+    student, batch = widened(base, 1), _batch()
+    recipe = replace(RECIPE, method="reflow", teacher_steps=2)
+    optimiser = torch.optim.AdamW(student.transformer.parameters(), lr=3e-4)
+    losses = []
+    for _ in range(6):
+        torch.manual_seed(4)
+        loss = reflow_loss(student, base, batch, recipe)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        optimiser.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < 0.9 * losses[0]
+    assert all(p.grad is None for p in base.parameters())
+
+
 def test_given_tokens_are_fed_clean_and_do_not_count(base: PocketModel) -> None:
     batch = _batch()
     everything = batch._replace(given=torch.ones_like(batch.given).index_fill_(1, torch.tensor([255]), value=False))
@@ -113,6 +142,18 @@ def test_it_resumes_and_exports_a_model_of_four_steps(tmp_path: Path) -> None:
         train_pocket(
             "base", tmp_path / "on", minutes=1, device=torch.device("cpu"), seed=0, fresh=False, start=str(folder)
         )
+
+
+def test_a_student_of_reflow_is_exported_as_a_plain_model_of_four_steps(tmp_path: Path) -> None:
+    autoencoder, base = PocketAutoencoder().eval(), build_model()
+    recipe = replace(SMALL_FEW_STEP_RECIPE, steps=1, batches={1: 1}, shares={1: 1.0}, pool=4, first=4, chunk=4)
+    save_checkpoint(tmp_path / "autoencoder", autoencoder, 0, 0.0)
+    save_checkpoint(tmp_path / "base", base, 7, 1.0)
+    few = replace(recipe, method="reflow", teacher_steps=1)
+    train_few_step(tmp_path, base, autoencoder, few, team=ALONE, seed=0)
+    folder = train_pocket("export", tmp_path, minutes=1, device=torch.device("cpu"), seed=0, fresh=False)
+    defaults = DiT.load(folder, device="cpu").defaults
+    assert (defaults.steps, defaults.guidance, defaults.horizon) == (4, 1.0, None)
 
 
 def test_the_sampler_goes_as_the_base_goes_while_they_are_equal(base: PocketModel, tmp_path: Path) -> None:
