@@ -19,10 +19,11 @@ from chatdit.kernels.errors import KernelError
 from chatdit.kernels.morton import tile_of_token
 from chatdit.kernels.plan.block_axis import BlockAxis
 from chatdit.kernels.plan.block_plan import BlockPlan, CoarseStream
-from chatdit.kernels.plan.block_rows import rows_from_mask
+from chatdit.kernels.plan.block_rows import BlockRows, rows_from_mask
 from chatdit.kernels.plan.pooling import ordered_body, pool_levels, valid_body
 from chatdit.kernels.plan.predicates import Disc
-from chatdit.kernels.policies.geometry import Geometry, Place, check_fit, tiled_axis
+from chatdit.kernels.policies.geometry import Geometry, Grid, Place, check_fit, tiled_axis
+from chatdit.kernels.policies.remembered import remembered
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,12 @@ class Clear:
         if self.down_factor is not None:
             axis = self._nested(axis, geometry, self.down_factor)
             coarse = (_pooled_stream(k, axis, geometry, self.down_factor**2),)
-        inside, touched = tile_distances(geometry, self.tile, self.radius, q.device)
+        inside, rim = _disc_rows(q.device, geometry.grid, self.tile, self.radius)
         return BlockPlan(
             axis,
             axis,
-            rows_from_mask(inside[None, None]),
-            rows_from_mask((touched & ~inside)[None, None]),
+            inside,
+            rim,
             Disc(geometry.height, geometry.width, self.radius),
             coarse,
             key_lengths=geometry.key_lengths,
@@ -84,14 +85,20 @@ def _pooled_stream(k: Tensor, axis: BlockAxis, geometry: Geometry, span: int) ->
     return CoarseStream(pooled.means, log_weight=weight, span=span)
 
 
-def tile_distances(
-    geometry: Geometry, tile: tuple[int, int], radius: float, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """(n, n) booleans: all pairs of two tiles are within the radius; some pair is."""
+@remembered
+def _disc_rows(device: torch.device, grid: Grid, tile: tuple[int, int], radius: float) -> tuple[BlockRows, BlockRows]:
+    """The tiles that lie within the radius altogether, and those that do in part."""
+    inside, touched = tile_distances(grid, tile, radius, device)
+    return rows_from_mask(inside[None, None]), rows_from_mask((touched & ~inside)[None, None])
+
+
+def tile_distances(grid: Grid, tile: tuple[int, int], radius: float, device: torch.device) -> tuple[Tensor, Tensor]:
+    """(n, n) booleans for the tiles of one frame: all pairs of two tiles are within the radius; some pair is."""
+    _, height, width = grid
     nearest, farthest = (torch.zeros((), device=device) for _ in range(2))
-    rows, columns = -(-geometry.height // tile[0]), -(-geometry.width // tile[1])
+    rows, columns = -(-height // tile[0]), -(-width // tile[1])
     number = torch.arange(rows * columns, device=device)
-    places = ((number // columns, tile[0], geometry.height), (number % columns, tile[1], geometry.width))
+    places = ((number // columns, tile[0], height), (number % columns, tile[1], width))
     for place, size, side in places:
         first = place * size
         last = (first + size).clamp(max=side) - 1

@@ -15,6 +15,9 @@ from chatdit.kernels.errors import KernelError
 from chatdit.kernels.morton import tile_of_token
 from chatdit.kernels.plan.block_axis import MAX_BLOCK, MIN_BLOCK, BlockAxis, Segment
 from chatdit.kernels.plan.block_plan import BlockPlan, HeadKind
+from chatdit.kernels.policies.remembered import remembered
+
+Grid = tuple[int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +39,11 @@ class Geometry:
             if getattr(self, name) < 1:
                 raise KernelError(f"{name} is {getattr(self, name)}; a grid has at least one token on each side")
         BlockAxis(self.length, MIN_BLOCK, dense=self.text)
+
+    @property
+    def grid(self) -> Grid:
+        """Frames, rows and columns."""
+        return self.frames, self.height, self.width
 
     @property
     def body(self) -> int:
@@ -88,17 +96,21 @@ def all_dense(q: Tensor, geometry: Geometry) -> BlockPlan:
 
 def tiled_axis(geometry: Geometry, tile: tuple[int, int], device: torch.device, *, depth: int = 1) -> BlockAxis:
     """Blocks that are tiles of `depth` frames by `tile` = (rows, columns), tiles at the border smaller."""
-    sides = {"frames": geometry.frames, "height": geometry.height, "width": geometry.width}
-    tiles = tile_of_token(geometry.height, geometry.width, tile, frames=geometry.frames, depth=depth, device=device)
-    order = tiles.argsort(stable=True)[None, None]
-    whole = not (sides["frames"] % depth or sides["height"] % tile[0] or sides["width"] % tile[1])
+    order, edges = _tile_order(device, geometry.grid, tile, depth)
+    size = depth * tile[0] * tile[1]
+    return geometry.axis(size, order=order) if edges is None else geometry.axis(None, edges, order, largest=size)
+
+
+@remembered
+def _tile_order(device: torch.device, grid: Grid, tile: tuple[int, int], depth: int) -> tuple[Tensor, Tensor | None]:
+    """The order (1, 1, N) tile by tile; where tiles begin, (1, 1, n + 1), unless all are alike."""
+    frames, height, width = grid
+    tiles = tile_of_token(height, width, tile, frames=frames, depth=depth, device=device)
+    order = tiles.argsort(stable=True)
+    whole = not (frames % depth or height % tile[0] or width % tile[1])
     size = depth * tile[0] * tile[1]
     if whole and MIN_BLOCK <= size <= MAX_BLOCK and size % MIN_BLOCK == 0:
-        return geometry.axis(size, order=order)
-    edges = torch.searchsorted(tiles[order[0, 0]], torch.arange(tile_count(geometry, tile, depth) + 1, device=device))
-    return geometry.axis(offsets=edges[None, None], order=order, largest=size)
-
-
-def tile_count(geometry: Geometry, tile: tuple[int, int], depth: int = 1) -> int:
-    """Tiles of a grid, n."""
-    return -(-geometry.frames // depth) * -(-geometry.height // tile[0]) * -(-geometry.width // tile[1])
+        return order[None, None], None
+    count = -(-frames // depth) * -(-height // tile[0]) * -(-width // tile[1])
+    edges = torch.searchsorted(tiles[order], torch.arange(count + 1, device=device))
+    return order[None, None], edges[None, None]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from chatdit.kernels.llsa.hierarchy import Hierarchy, llsa_plan
 from chatdit.kernels.morton import morton_order
 from chatdit.kernels.plan.block_plan import BlockPlan
-from chatdit.kernels.policies.geometry import Geometry, Place, check_fit
+from chatdit.kernels.policies.geometry import Geometry, Grid, Place, check_fit
+from chatdit.kernels.policies.remembered import remembered
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,12 @@ class Llsa:
     def __call__(self, q: Tensor, k: Tensor, geometry: Geometry, step: Place, layer: Place) -> BlockPlan:
         """Plan with picked blocks and a stream of summaries for each level."""
         check_fit(q, k, geometry)
-        order = morton_order(geometry.height, geometry.width, frames=geometry.frames, device=q.device)
-        axis = geometry.axis(self.hierarchy.block, order=order[None, None])
+        axis = geometry.axis(self.hierarchy.block, order=_curve(q.device, geometry.grid))
         return llsa_plan(q, k, self.hierarchy, axis, axis, geometry.key_lengths)
+
+
+@remembered
+def _curve(device: torch.device, grid: Grid) -> Tensor:
+    """(1, 1, N): the grid's tokens along a Z-order curve."""
+    frames, height, width = grid
+    return morton_order(height, width, frames=frames, device=device)[None, None]

@@ -13,7 +13,8 @@ from torch import Tensor
 from chatdit.kernels.plan.block_plan import BlockPlan
 from chatdit.kernels.plan.block_rows import rows_from_mask
 from chatdit.kernels.policies.block_choice import check_fraction, draft_scores, top_p_mask
-from chatdit.kernels.policies.geometry import Geometry, Place, check_fit, tiled_axis
+from chatdit.kernels.policies.geometry import Geometry, Grid, Place, check_fit, tiled_axis
+from chatdit.kernels.policies.remembered import remembered
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,16 @@ class Nabla:
         shares = draft_scores(q, k, axis, axis, geometry.key_lengths).softmax(dim=-1)
         chosen = top_p_mask(shares, self.p)
         if self.window is not None:
-            chosen |= window_of_tiles(geometry, self.tile, self.window, q.device)
+            chosen |= window_of_tiles(q.device, geometry.grid, self.tile, self.window)
         return BlockPlan(axis, axis, rows_from_mask(chosen), key_lengths=geometry.key_lengths, trusted=True)
 
 
-def window_of_tiles(
-    geometry: Geometry, tile: tuple[int, int], window: tuple[int, int, int], device: torch.device
-) -> Tensor:
+@remembered
+def window_of_tiles(device: torch.device, grid: Grid, tile: tuple[int, int], window: tuple[int, int, int]) -> Tensor:
     """(n, n): whether two tiles lie within a window of so many tiles, centred on one of them."""
-    rows, columns = -(-geometry.height // tile[0]), -(-geometry.width // tile[1])
-    tiles = torch.arange(geometry.frames * rows * columns, device=device)
+    frames, height, width = grid
+    rows, columns = -(-height // tile[0]), -(-width // tile[1])
+    tiles = torch.arange(frames * rows * columns, device=device)
     near = torch.ones(len(tiles), len(tiles), dtype=torch.bool, device=device)
     for place, size in zip((tiles // (rows * columns), tiles // columns % rows, tiles % columns), window, strict=True):
         near &= (place[:, None] - place).abs() <= size // 2

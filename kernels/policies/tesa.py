@@ -14,7 +14,8 @@ from torch import Tensor
 from chatdit.kernels.errors import KernelError
 from chatdit.kernels.plan.block_plan import BlockPlan
 from chatdit.kernels.plan.block_rows import BlockRows
-from chatdit.kernels.policies.geometry import Geometry, Place, check_fit
+from chatdit.kernels.policies.geometry import Geometry, Grid, Place, check_fit
+from chatdit.kernels.policies.remembered import remembered
 
 
 @dataclass(frozen=True)
@@ -33,30 +34,31 @@ class Tesa:
     def __call__(self, q: Tensor, k: Tensor, geometry: Geometry, step: Place, layer: Place) -> BlockPlan:
         """Static plan: each window meets itself."""
         check_fit(q, k, geometry)
-        number = window_of_token(geometry, self.window, shifted=layer.index % 2 == 1, device=q.device)
-        order = number.argsort(stable=True)
-        windows = _windows(geometry, self.window)
-        edges = torch.searchsorted(number[order], torch.arange(windows + 1, device=q.device))
-        axis = geometry.axis(offsets=edges[None, None], order=order[None, None], largest=math.prod(self.window))
-        rows = BlockRows(torch.arange(windows, dtype=torch.int32, device=q.device).view(1, 1, -1, 1))
+        order, edges, rows = _windows(q.device, geometry.grid, self.window, layer.index % 2 == 1)
+        axis = geometry.axis(offsets=edges, order=order, largest=math.prod(self.window))
         return BlockPlan(axis, axis, rows, key_lengths=geometry.key_lengths, trusted=True)
 
 
-def window_of_token(geometry: Geometry, window: tuple[int, int, int], *, shifted: bool, device: torch.device) -> Tensor:
+@remembered
+def _windows(
+    device: torch.device, grid: Grid, window: tuple[int, int, int], shifted: bool
+) -> tuple[Tensor, Tensor, BlockRows]:
+    """The order (1, 1, N) window by window, where each begins (1, 1, n + 1), and rows in which each meets itself."""
+    number = window_of_token(grid, window, shifted=shifted, device=device)
+    order = number.argsort(stable=True)
+    count = math.prod(side // size + 2 for side, size in zip(grid, window, strict=True))
+    edges = torch.searchsorted(number[order], torch.arange(count + 1, device=device))
+    rows = BlockRows(torch.arange(count, dtype=torch.int32, device=device).view(1, 1, -1, 1))
+    return order[None, None], edges[None, None], rows
+
+
+def window_of_token(grid: Grid, window: tuple[int, int, int], *, shifted: bool, device: torch.device) -> Tensor:
     """(N,): the number of each token's window; numbers without tokens occur."""
-    token = torch.arange(geometry.body, device=device)
-    area = geometry.height * geometry.width
-    places = (token // area, token // geometry.width % geometry.height, token % geometry.width)
+    frames, height, width = grid
+    token = torch.arange(frames * height * width, device=device)
+    places = (token // (height * width), token // width % height, token % width)
     number = torch.zeros_like(token)
-    for place, size, side in zip(places, window, (geometry.frames, geometry.height, geometry.width), strict=True):
+    for place, size, side in zip(places, window, grid, strict=True):
         shift = size // 2 if shifted else 0
         number = number * (side // size + 2) + (place + shift) // size
     return number
-
-
-def _windows(geometry: Geometry, window: tuple[int, int, int]) -> int:
-    sides = zip((geometry.frames, geometry.height, geometry.width), window, strict=True)
-    total = 1
-    for side, size in sides:
-        total *= side // size + 2
-    return total

@@ -187,7 +187,7 @@ def test_nabla_joins_pooled_mass_and_window(draw: Any, block_map: Any) -> None:
     kept = torch.zeros_like(shares, dtype=torch.bool).scatter_(-1, order, ranked.cumsum(-1) >= 1 - 0.6)
     tile = torch.arange(18)
     near = (tile[:, None] // 3 == tile // 3) & ((tile[:, None] % 3 - tile % 3).abs() <= 1)
-    assert torch.equal(window_of_tiles(geometry, (8, 8), (1, 1, 3), q.device), near)
+    assert torch.equal(window_of_tiles(q.device, geometry.grid, (8, 8), (1, 1, 3)), near)
     for h in range(3):
         assert torch.equal(block_map(plan, 1, h), kept[1, h] | near)
 
