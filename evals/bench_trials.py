@@ -20,9 +20,9 @@ import torch
 
 from chatdit.evals.records import commit, describe_device, versions
 from chatdit.tools.dit.loading import load_pocket_modules
-from chatdit.tools.training.trial_arms import Arm, chosen_arms, small_arm
-from chatdit.tools.training.trial_pictures import TrialPictures, draw_trial_pictures
-from chatdit.tools.training.trials import SMALL_TRIAL_RECIPE, TrialRecipe, train_trial
+from chatdit.tools.training.trials.arms import Arm, chosen_arms, small_arm
+from chatdit.tools.training.trials.pictures import TrialPictures, draw_trial_pictures
+from chatdit.tools.training.trials.trial import SMALL_TRIAL_RECIPE, TrialRecipe, train_trial
 
 Notify = Callable[[str, int, int], None]
 Row = dict[str, object]

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from chatdit.evals import bench_trials
-from chatdit.tools.training.trial_arms import ARMS, Arm
-from chatdit.tools.training.trials import CurvePoint, TrialRecipe, TrialResult
+from chatdit.tools.training.trials.arms import ARMS, Arm
+from chatdit.tools.training.trials.trial import CurvePoint, TrialRecipe, TrialResult
 
 CPU = torch.device("cpu")
 GAINS = {"plain": 0.0, "repa": -0.03, "repa-shuffled": -0.02, "muon-6e-3": float("nan")}

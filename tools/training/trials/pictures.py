@@ -23,11 +23,11 @@ from chatdit.tools.pocket.renderer import NO_CLASS, PERSON_CLASS, Renderer, Spri
 from chatdit.tools.pocket.samples import World
 from chatdit.tools.pocket.scene import PICTURE_PIXELS
 from chatdit.tools.pocket.vocabulary import SUBJECTS, caption_vocabulary
-from chatdit.tools.training.alignment import Draw
 from chatdit.tools.training.base import TIME_SHIFT
-from chatdit.tools.training.class_teacher import derangement
 from chatdit.tools.training.examples import EMPTY_CAPTION_SHARE, GRID, Batch, encode_tokens
 from chatdit.tools.training.streams import StreamOptions, stream
+from chatdit.tools.training.trials.alignment import Draw
+from chatdit.tools.training.trials.class_teacher import derangement
 from chatdit.tools.training.words import seed_words
 
 

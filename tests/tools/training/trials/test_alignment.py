@@ -17,7 +17,9 @@ from chatdit.tools.pocket.drawing import drawing
 from chatdit.tools.pocket.renderer import NO_CLASS, Renderer
 from chatdit.tools.pocket.samples import random_sample
 from chatdit.tools.pocket.vocabulary import caption_vocabulary
-from chatdit.tools.training.alignment import (
+from chatdit.tools.training.base import PocketModel
+from chatdit.tools.training.examples import GRID, Batch
+from chatdit.tools.training.trials.alignment import (
     Agreement,
     Alignment,
     AlignmentRecipe,
@@ -28,9 +30,9 @@ from chatdit.tools.training.alignment import (
     noised,
     training_losses,
 )
-from chatdit.tools.training.base import PocketModel
-from chatdit.tools.training.block_hooks import Wanted, blocks_of, captured
-from chatdit.tools.training.class_teacher import (
+from chatdit.tools.training.trials.arms import Arm
+from chatdit.tools.training.trials.block_hooks import Wanted, blocks_of, captured
+from chatdit.tools.training.trials.class_teacher import (
     BACKGROUND,
     CLASSES,
     class_attention,
@@ -39,10 +41,8 @@ from chatdit.tools.training.class_teacher import (
     pooled_shares,
     spatially_normalised,
 )
-from chatdit.tools.training.examples import GRID, Batch
-from chatdit.tools.training.trial_arms import Arm
-from chatdit.tools.training.trial_model import build_trial_model
-from chatdit.tools.training.trial_pictures import drawn_with_shares, picture_positions, sprite_classes
+from chatdit.tools.training.trials.model import build_trial_model
+from chatdit.tools.training.trials.pictures import drawn_with_shares, picture_positions, sprite_classes
 
 SIDE, SIZE = 64, 4
 TOKENS = (SIDE // GRID.token_size) ** 2
@@ -316,7 +316,7 @@ def test_sra_of_a_model_with_itself_at_the_same_time_depends_on_the_pictures() -
 
 @pytest.mark.parametrize("recipe", [AlignmentRecipe("repa", block=2), HASTE, replace(SRA, shuffled=True)])
 def test_a_step_reads_nothing_back_from_the_device(recipe: AlignmentRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatdit.tools.training.alignment.mixed_precision", lambda device: nullcontext())
+    monkeypatch.setattr("chatdit.tools.training.trials.alignment.mixed_precision", lambda device: nullcontext())
     with torch.device("meta"):  # where there is nothing to read
         model = _model()
         alignment = Alignment(recipe, model)

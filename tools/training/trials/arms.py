@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from chatdit.tools.training.alignment import AlignmentRecipe
+from chatdit.tools.training.trials.alignment import AlignmentRecipe
 
 REFERENCE_PIXELS = 128
 

@@ -14,7 +14,7 @@ from chatdit.tools.training.base import PocketModel, start_at_zero
 from chatdit.tools.training.examples import GRID
 from chatdit.tools.training.muon import Muon
 from chatdit.tools.training.pooled import optimiser_of
-from chatdit.tools.training.trial_arms import Arm
+from chatdit.tools.training.trials.arms import Arm
 
 
 def build_trial_model(arm: Arm, words: Tensor) -> PocketModel:

@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from chatdit.tools.training.alignment import Agreement, Alignment, Draw, gradient_cosine, noised, training_losses
 from chatdit.tools.training.base import PocketModel
-from chatdit.tools.training.block_hooks import Wanted, blocks_of
 from chatdit.tools.training.examples import Batch
 from chatdit.tools.training.pooled import Average
 from chatdit.tools.training.schedule import rate
 from chatdit.tools.training.steps import RecordedStep, Step, eager_step
 from chatdit.tools.training.team import mixed_precision, without_cudnn_attention
-from chatdit.tools.training.trial_arms import Arm
-from chatdit.tools.training.trial_clock import TrialClock
-from chatdit.tools.training.trial_model import build_trial_model, update_of
-from chatdit.tools.training.trial_pictures import PictureOptions, TrialBatches, TrialPictures, batch_of
+from chatdit.tools.training.trials.alignment import Agreement, Alignment, Draw, gradient_cosine, noised, training_losses
+from chatdit.tools.training.trials.arms import Arm
+from chatdit.tools.training.trials.block_hooks import Wanted, blocks_of
+from chatdit.tools.training.trials.clock import TrialClock
+from chatdit.tools.training.trials.model import build_trial_model, update_of
+from chatdit.tools.training.trials.pictures import PictureOptions, TrialBatches, TrialPictures, batch_of
 
 Notify = Callable[[str, int, int], None]
 TIME_BINS = 5

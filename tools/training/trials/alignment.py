@@ -16,17 +16,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chatdit.tools.training.base import PocketModel
-from chatdit.tools.training.block_hooks import Seen, Wanted, blocks_of, captured
-from chatdit.tools.training.class_teacher import (
+from chatdit.tools.training.examples import Batch
+from chatdit.tools.training.pooled import Average
+from chatdit.tools.training.team import mixed_precision
+from chatdit.tools.training.trials.block_hooks import Seen, Wanted, blocks_of, captured
+from chatdit.tools.training.trials.class_teacher import (
     CLASSES,
     class_attention,
     class_occupancy,
     pooled_shares,
     spatially_normalised,
 )
-from chatdit.tools.training.examples import Batch
-from chatdit.tools.training.pooled import Average
-from chatdit.tools.training.team import mixed_precision
 
 Axis = Literal["feature", "token"]
 

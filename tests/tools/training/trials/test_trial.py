@@ -16,24 +16,25 @@ from chatdit.tools.dit.loading import load_pocket_modules
 from chatdit.tools.pocket.drawing import Drawing
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.vocabulary import caption_vocabulary
-from chatdit.tools.training import alignment as alignments
-from chatdit.tools.training import trial_pictures, trials
-from chatdit.tools.training.alignment import AlignmentRecipe
-from chatdit.tools.training.block_hooks import blocks_of
 from chatdit.tools.training.examples import GRID, encode_tokens
 from chatdit.tools.training.pooled import optimiser_of
 from chatdit.tools.training.streams import SetChunk, StreamOptions, stream
-from chatdit.tools.training.trial_arms import ARMS, DEFAULT_ARMS, Arm, chosen_arms, small_arm
-from chatdit.tools.training.trial_clock import TrialClock
-from chatdit.tools.training.trial_model import _parameters_of, build_trial_model, update_of
-from chatdit.tools.training.trial_pictures import (
+from chatdit.tools.training.trials import alignment as alignments
+from chatdit.tools.training.trials import pictures as trial_pictures
+from chatdit.tools.training.trials import trial as trials
+from chatdit.tools.training.trials.alignment import AlignmentRecipe
+from chatdit.tools.training.trials.arms import ARMS, DEFAULT_ARMS, Arm, chosen_arms, small_arm
+from chatdit.tools.training.trials.block_hooks import blocks_of
+from chatdit.tools.training.trials.clock import TrialClock
+from chatdit.tools.training.trials.model import _parameters_of, build_trial_model, update_of
+from chatdit.tools.training.trials.pictures import (
     PictureOptions,
     TrialBatches,
     TrialPictures,
     draw_trial_pictures,
     sprite_classes,
 )
-from chatdit.tools.training.trials import TrialRecipe, compile_blocks, held_out_losses, train_trial
+from chatdit.tools.training.trials.trial import TrialRecipe, compile_blocks, held_out_losses, train_trial
 
 CPU = torch.device("cpu")
 RECIPE = TrialRecipe(steps=20, batch=8, warmup=2, average=0.8, compile=False)
@@ -233,7 +234,7 @@ def test_small_arms_fit_their_alignments(pictures: TrialPictures) -> None:
 
 def test_the_clock_leaves_out_first_laps_and_what_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("chatdit.tools.training.trial_clock.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("chatdit.tools.training.trials.clock.time.perf_counter", lambda: now[0])
     clock = TrialClock(CPU, lap=2)
     clock.new_phase()
     for seconds in (50.0, 1.0, 1.0, 3.0, 1.0):
