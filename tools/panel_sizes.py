@@ -76,7 +76,7 @@ def size_warnings(number: int, asked: Asked, size: Size, painter: PainterDefault
     """What picture `number` (from 1) gets that was not asked for, in words."""
     if not painter.open_vocabulary:
         finished = finished_size(asked, size, painter)
-        learned = f"picture {number} is drawn at {size[0]}x{size[1]}, which this painter has learned"
+        learned = f"drawn at {size[0]}x{size[1]}, which this painter has learned"
         return [f"{learned}, and fitted to {finished[0]}x{finished[1]}"] if finished != size else []
     shown = f"picture {number} is {size[0]}x{size[1]}"
     notes = []

@@ -147,9 +147,7 @@ def test_each_picture_has_its_own_size_and_rounding_is_said(pocket_like: Recordi
         )
         assert [(i.width, i.height) for i in output.images] == [(200, 100), (256, 256)]
         assert {(s.width, s.height) for s in pocket_like.rows[-1].segments} == {(256, 256)}
-        assert output.warnings == (
-            "picture 1 is drawn at 256x256, which this painter has learned, and fitted to 200x100",
-        )
+        assert output.warnings == ("drawn at 256x256, which this painter has learned, and fitted to 200x100",)
 
 
 def test_unknown_words_and_truncation_become_warnings(pocket_like: RecordingDiT, store: ArtifactStore) -> None:

@@ -67,7 +67,7 @@ def test_rounding_sharing_and_untrained_sizes_are_said() -> None:
     shared = {*size_warnings(1, Asked(), (720, 720), FLUX, 4), *size_warnings(2, Asked(), (720, 720), FLUX, 4)}
     assert shared == {"720x720 each: 4 panels share one context; ask for a size to change that"}, "said once a set"
     assert size_warnings(1, Asked(512, 250), (256, 256), POCKET, 1) == [
-        "picture 1 is drawn at 256x256, which this painter has learned, and fitted to 512x250"
+        "drawn at 256x256, which this painter has learned, and fitted to 512x250"
     ]
 
 
