@@ -33,6 +33,7 @@ class BaseRecipe(PoolRecipe):
     """How the base model is trained: beside what is drawn, its double and single blocks."""
 
     blocks: tuple[int, int] = (1, 7)
+    matrix_rate: float = 2e-3
 
 
 SMALL_RECIPE = BaseRecipe(
