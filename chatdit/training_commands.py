@@ -58,7 +58,7 @@ def train_pocket(
 ) -> None:
     """Train pocket; each stage leaves a file for the next."""
     from chatdit.tools.training.examples import SIDES
-    from chatdit.tools.training.few_step import METHODS
+    from chatdit.tools.training.few_step import METHODS, Method
     from chatdit.tools.training.pocket import STAGES, Stage
     from chatdit.tools.training.pocket import train_pocket as run_stage
 
@@ -71,8 +71,8 @@ def train_pocket(
         raise UsageError(f"--stage {stage[:40]!r} is not known: expected all, or one of {', '.join(STAGES)}")
     if pixels not in SIDES:
         raise UsageError(f"--pixels {pixels} cannot be trained: expected one of {', '.join(map(str, SIDES))}")
-    how = next((known for known in METHODS if known == method), None)
-    if how is None:
+    methods: list[Method] = [known for known in METHODS if known == method]
+    if not methods:
         raise UsageError(f"--method {method[:40]!r} is not known: expected one of {', '.join(METHODS)}")
     on = named_device(device)
     for name in chosen:
@@ -87,7 +87,7 @@ def train_pocket(
             start=start,
             world=drawn,
             pixels=pixels,
-            method=how,
+            method=methods[0],
         )
         print(path)
 

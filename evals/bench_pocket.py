@@ -114,9 +114,12 @@ def run(
         asked |= part
         more |= others
     defaults = dit.defaults
+    given = {"world": world, "steps": steps, "guidance": guidance}
+    options = "" if model == "pocket" else " --model FOLDER"
+    options += "".join(f" --{name} {value}" for name, value in given.items() if value is not None)
     return {
         "benchmark": "pocket",
-        "command": f"chatdit bench pocket --world {world} --cases {cases} --seed {seed} --json",
+        "command": f"chatdit bench pocket{options} --cases {cases} --seed {seed} --json",
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "commit": commit(),
         "world": world,
