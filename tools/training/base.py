@@ -7,6 +7,7 @@ Layout legend: B batch, N image tokens, E elements of a token, L text tokens.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -115,13 +116,15 @@ def train_base(out: Path, autoencoder: PocketAutoencoder, recipe: BaseRecipe, *,
     model.to(team.device)
     if recipe.compile:
         model.transformer.compile_repeated_blocks(dynamic=False)  # type: ignore[no-untyped-call]
-    return train_on_pools(out, "base", model, flow_loss, recipe, autoencoder, renderer, progress, team=team, seed=seed)
+    # noise hides as much of fewer tokens at earlier times
+    loss_of = partial(flow_loss, shift=TIME_SHIFT / recipe.smaller)
+    return train_on_pools(out, "base", model, loss_of, recipe, autoencoder, renderer, progress, team=team, seed=seed)
 
 
-def flow_loss(model: nn.Module, batch: Batch) -> Tensor:
+def flow_loss(model: nn.Module, batch: Batch, shift: float = TIME_SHIFT) -> Tensor:
     """Mean squared error of the velocity over the tokens that are not given."""
     size, device = batch.tokens.shape[0], batch.tokens.device
-    times = training_times(size, device)
+    times = training_times(size, device, shift)
     noise = torch.randn_like(batch.tokens)
     level = torch.where(batch.given, 0.0, times[:, None])[..., None]
     noisy = (1 - level) * batch.tokens + level * noise
@@ -133,8 +136,8 @@ def flow_loss(model: nn.Module, batch: Batch) -> Tensor:
     return loss
 
 
-def training_times(size: int, device: torch.device) -> Tensor:
-    """Times (B,): nine in ten logit-normal(0, 1), the rest uniform, then shifted towards noise."""
+def training_times(size: int, device: torch.device, shift: float = TIME_SHIFT) -> Tensor:
+    """Times (B,): nine in ten logit-normal(0, 1), the rest uniform, then shifted towards noise by `shift`."""
     normal = torch.randn(size, device=device).sigmoid()
     times = torch.where(torch.rand(size, device=device) < 0.9, normal, torch.rand(size, device=device))
-    return shifted(times, TIME_SHIFT)
+    return shifted(times, shift)

@@ -194,6 +194,7 @@ def test_positions_of_canvas_and_sequence() -> None:
 def test_times_lie_in_the_open_interval_and_lean_towards_noise() -> None:
     times = training_times(4000, torch.device("cpu"))
     assert times.min() > 0 and times.max() < 1 and 0.55 < times.mean() < 0.75
+    assert 0.48 < training_times(4000, torch.device("cpu"), 1.0).mean() < 0.52, "small pictures keep their times"
 
 
 def test_a_fresh_model_predicts_zero_and_given_tokens_cost_nothing() -> None:
