@@ -51,11 +51,15 @@ class _Gather(torch.autograd.Function):
             tables = [_table(plan, k, v, streams, b, h, scale) for b, h in members]
             for chunk in chunks:
                 for (b, h), table in zip(members, tables, strict=True):
-                    logits = _logits(_rows(q[b, h], chunk.queries), table, chunk)
-                    shares, lse[b, h, chunk.queries] = _softmax(logits)
-                    out[b, h, chunk.queries] = _weighted(shares, table.values, chunk).to(q.dtype)
-                    if mass and chunk.rows is not None:
-                        masses[b, h, chunk.rows] = _block_mass(shares, chunk, plan)
+                    rows = _rows(q[b, h], chunk.queries)
+                    if not mass and _plain(table, chunk):
+                        found, lse[b, h, chunk.queries] = _fused(rows, table, chunk)
+                    else:
+                        shares, lse[b, h, chunk.queries] = _softmax(_logits(rows, table, chunk))
+                        found = _weighted(shares, table.values, chunk)
+                        if mass and chunk.rows is not None:
+                            masses[b, h, chunk.rows] = _block_mass(shares, chunk, plan)
+                    out[b, h, chunk.queries] = found.to(q.dtype)
         out, lse = out[:, :, :length].contiguous(), lse[:, :, :length].contiguous()
         ctx.save_for_backward(q, k, v, out, lse, *streams)
         ctx.plan, ctx.scale = plan, scale
@@ -182,6 +186,25 @@ def _logits(rows: Tensor, table: _Table, chunk: Chunk) -> Tensor:
     if chunk.hidden is not None:
         logits[..., own:].masked_fill_(chunk.hidden[:, None], -math.inf)
     return logits
+
+
+def _plain(table: _Table, chunk: Chunk) -> bool:
+    """Whether each row simply meets all of its own slots and all shared ones, on a CPU."""
+    weighted = table.weighs or chunk.gaps or chunk.pairs is not None or chunk.hidden is not None
+    return not weighted and chunk.slots.shape[1] > 0 and table.keys.device.type == "cpu"
+
+
+def _fused(rows: Tensor, table: _Table, chunk: Chunk) -> tuple[Tensor, Tensor]:
+    """Output (R, Q, D) and LSE (R, Q) of a plain chunk, by torch's flash attention for CPUs, a row being a batch.
+
+    As dense attention there it sums before it divides, so that values within a few thousand of fp32's end overflow.
+    """
+    slots = chunk.slots
+    if len(chunk.shared):
+        slots = torch.cat([slots, chunk.shared.expand(len(rows), -1)], dim=1)
+    keys, values = (_pointed_to(x, slots)[:, None] for x in (table.keys, table.values))
+    out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(rows[:, None], keys, values, scale=1.0)
+    return out[:, 0], lse[:, 0]
 
 
 def _softmax(logits: Tensor) -> tuple[Tensor, Tensor]:

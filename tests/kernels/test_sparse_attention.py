@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from chatdit.kernels.plan.block_axis import BlockAxis
+from chatdit.kernels import gather
+from chatdit.kernels.plan.block_axis import BlockAxis, Segment
 from chatdit.kernels.plan.block_plan import BlockPlan, CoarseStream
 from chatdit.kernels.plan.block_rows import BlockRows
 from chatdit.kernels.plan.output import AttentionOutput
@@ -31,6 +32,29 @@ def both(x: AttentionOutput) -> tuple[Tensor, Tensor, Tensor]:
 
 def randn(*shape: int, seed: int = 1, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+def test_plain_rows_are_fused_where_no_mass_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    axis = BlockAxis(70, 16, dense=(Segment(64, 70),))
+    rows = BlockRows(torch.tensor([[[[0, 2], [1, 3], [0, 3], [1, 2]]]], dtype=torch.int32))
+    plan = BlockPlan(axis, axis, rows)
+    q, k, v = (randn(2, 3, 70, 32, seed=i, dtype=torch.float64) for i in range(3))
+    calls: list[int] = []
+    fused = gather._fused
+
+    def counted(*given: Any) -> Any:
+        calls.append(1)
+        return fused(*given)
+
+    monkeypatch.setattr(gather, "_fused", counted)
+    found = sparse_attention(q, k, v, plan, return_lse=True, impl="gather")
+    wanted = sparse_attention(q, k, v, plan, return_lse=True, impl="reference")
+    assert calls and found.lse is not None and wanted.lse is not None
+    torch.testing.assert_close(found.out, wanted.out)
+    torch.testing.assert_close(found.lse, wanted.lse)
+    calls.clear()
+    both(run([q, k, v], plan))
+    assert not calls, "a mass needs the shares themselves"
 
 
 def test_gather_means_what_the_reference_means(case: Any) -> None:
