@@ -149,13 +149,17 @@ def bench_fidelity(
     seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Canvases and pictures to measure on.")] = 4,
     steps: Annotated[int, typer.Option(min=2, metavar="N", help="Of each picture; three of them are kept.")] = 8,
     side: Annotated[int, typer.Option(min=64, metavar="PX", help="Side of a panel; multiples of 64.")] = 256,
+    flux: Annotated[bool, typer.Option("--flux", help="On blocks of FLUX.1's shapes with random weights.")] = False,
     json: Json = False,
     record: Record = False,
 ) -> None:
     """How far each sparse policy is from dense attention, at several densities, while pocket draws."""
-    from chatdit.evals.bench_fidelity import run
+    from chatdit.evals.bench_fidelity import run, run_random_flux
 
     if side % 64:
         raise UsageError(f"--side is {side}: expected a multiple of 64, so that tiles fit")
+    if flux:
+        hand_over(run_random_flux(side=side, notify=notify_line), json, record)
+        return
     measured = run(seeds=seeds, steps=steps, side=side, notify=notify_line)
     hand_over(measured, json, record)

@@ -19,7 +19,7 @@ from importlib import metadata
 import torch
 from torch import Tensor
 
-from chatdit.evals.captured_attention import Captured, capture, dense
+from chatdit.evals.captured_attention import Captured, capture, capture_random_flux, dense
 from chatdit.evals.records import commit
 from chatdit.kernels.llsa.hierarchy import Hierarchy
 from chatdit.kernels.plan.block_plan import BlockPlan
@@ -112,6 +112,31 @@ def run(
         | {"python": platform.python_version()},
         "rows": results,
     }
+
+
+def run_random_flux(
+    *, side: int = 512, heads: int = 24, head_dim: int = 128, notify: Notify = lambda what, done, total: None
+) -> dict[str, object]:
+    """The same on the calls of two blocks of FLUX.1's shapes with random weights; a record of its own."""
+    calls = capture_random_flux(side, heads=heads, head_dim=head_dim)
+    settings, rows = _settings(calls[0]), []
+    for i, setting in enumerate(settings):
+        rows.append({"case": "flux"} | _measure(setting, calls))
+        notify("policies on random FLUX", i + 1, len(settings))
+    return {
+        "benchmark": "fidelity_flux",
+        "command": f"chatdit bench fidelity --flux --side {side} --json",
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "commit": commit(),
+        "model": {"class": "FluxTransformer2DModel", "blocks": [1, 1], "heads": heads, "head_dim": head_dim,
+                  "weights": "random"},
+        "tokens": {"text": calls[0].geometry.length - calls[0].geometry.body, "image": calls[0].geometry.body},
+        "note": "for shape only: nothing is learned in random weights, whose attention is almost even",
+        "device": {"kind": "cpu", "threads": torch.get_num_threads(), "machine": platform.machine()},
+        "versions": {name: metadata.version(name) for name in ("torch", "diffusers")}
+        | {"python": platform.python_version()},
+        "rows": rows,
+    }  # fmt: skip
 
 
 def _canvas(seed: int, side: int) -> Row:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
 from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
@@ -17,6 +18,8 @@ from torch.overrides import TorchFunctionMode
 from chatdit.kernels.plan.block_axis import Segment as TextSegment
 from chatdit.kernels.policies.geometry import Geometry, Place
 from chatdit.tools.dit.model import DiT, Row, SamplingOptions
+from chatdit.tools.dit.packing import Grid, position_ids
+from chatdit.tools.dit.rows import Segment
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +55,40 @@ def capture(dit: DiT, row: Row, *, steps: int, kept_steps: Collection[int], kept
     ]
 
 
+def capture_random_flux(side: int, *, heads: int, head_dim: int, text: int = 512, seed: int = 0) -> list[Captured]:
+    """The calls of one double and one single block with FLUX.1's shapes and random weights, for a square picture.
+
+    Nothing is learned in them: they say that policies work at these shapes, not how good they are. `side` is in
+    pixels, a token 16 of them.
+    """
+    torch.manual_seed(seed)
+    third = head_dim // 8
+    model = FluxTransformer2DModel(
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=head_dim,
+        num_attention_heads=heads,
+        axes_dims_rope=(head_dim - 6 * third, 3 * third, 3 * third),
+    ).eval()
+    rows = side // 16
+    config, body = model.config, rows * rows
+    picture = Segment(side, side, 0)
+    mode = _Capture(body, 2, 1, (0,), (0, 1))
+    with mode, torch.no_grad():
+        model(
+            hidden_states=torch.randn(1, body, config["in_channels"]),
+            encoder_hidden_states=torch.randn(1, text, config["joint_attention_dim"]),
+            pooled_projections=torch.randn(1, config["pooled_projection_dim"]),
+            timestep=torch.full((1,), 0.5),
+            img_ids=position_ids([picture], Grid(downscale=8, pack=2, channels=16)),
+            txt_ids=torch.zeros(text, 3),
+            guidance=torch.full((1,), 3.5) if config["guidance_embeds"] else None,
+        )
+    return [
+        Captured(*tensors, _geometry(tensors[0], rows, rows, 1), step, layer) for step, layer, tensors in mode.found
+    ]
+
+
 def _geometry(q: Tensor, height: int, width: int, panels: int) -> Geometry:
     return Geometry(height, width, panels, (TextSegment(0, q.shape[2] - panels * height * width),))
 
@@ -71,13 +108,15 @@ class _Capture(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        if func is F.scaled_dot_product_attention and args[0].shape[2] > self._body:
+        named = kwargs or {}
+        given = args[:3] or tuple(named.get(name) for name in ("query", "key", "value"))
+        if func is F.scaled_dot_product_attention and given[0].shape[2] > self._body:
             step, layer = divmod(self.calls, self._layers)
             self.calls += 1
             if step in self._kept[0] and layer in self._kept[1]:
-                q, k, v = (x.detach().clone() for x in args[:3])
+                q, k, v = (x.detach().clone() for x in given)
                 self.found.append((Place(step, self._steps), Place(layer, self._layers), (q, k, v)))
-        return func(*args, **(kwargs or {}))
+        return func(*args, **named)
 
 
 @torch.no_grad()

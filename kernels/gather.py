@@ -108,6 +108,7 @@ class _Table:
     values: Tensor
     bias: Tensor
     weighs: bool  # whether any bias but nobody's is not zero
+    largest: float  # magnitude of a value
 
 
 def _sides(k: Tensor, v: Tensor, streams: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
@@ -148,7 +149,8 @@ def _table(
         else:
             bias.append(bias[0].new_full((stream.tokens,), weight))
     bias.append(bias[0].new_full((1,), -math.inf))
-    return _Table(sides[0] * scale, sides[1], torch.cat(bias), bool(plan.coarse) or length < plan.k.length)
+    weighs = bool(plan.coarse) or length < plan.k.length
+    return _Table(sides[0] * scale, sides[1], torch.cat(bias), weighs, float(sides[1].abs().max()))
 
 
 def _rows(x: Tensor, queries: Tensor) -> Tensor:
@@ -189,16 +191,19 @@ def _logits(rows: Tensor, table: _Table, chunk: Chunk) -> Tensor:
 
 
 def _plain(table: _Table, chunk: Chunk) -> bool:
-    """Whether each row simply meets all of its own slots and all shared ones, on a CPU."""
+    """Whether each row simply meets all of its own slots and all shared ones, on a CPU, and their sum is finite."""
+    slots = chunk.slots.shape[1]
+    if not slots or table.keys.device.type != "cpu":
+        return False
+    # flash attention sums before it divides
+    if table.largest * (slots + len(chunk.shared)) > torch.finfo(table.values.dtype).max:
+        return False
     weighted = table.weighs or chunk.gaps or chunk.pairs is not None or chunk.hidden is not None
-    return not weighted and chunk.slots.shape[1] > 0 and table.keys.device.type == "cpu"
+    return not weighted
 
 
 def _fused(rows: Tensor, table: _Table, chunk: Chunk) -> tuple[Tensor, Tensor]:
-    """Output (R, Q, D) and LSE (R, Q) of a plain chunk, by torch's flash attention for CPUs, a row being a batch.
-
-    As dense attention there it sums before it divides, so that values within a few thousand of fp32's end overflow.
-    """
+    """Output (R, Q, D) and LSE (R, Q) of a plain chunk, by torch's flash attention for CPUs, a row being a batch."""
     slots = chunk.slots
     if len(chunk.shared):
         slots = torch.cat([slots, chunk.shared.expand(len(rows), -1)], dim=1)

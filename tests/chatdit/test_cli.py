@@ -27,7 +27,7 @@ FROZEN = {
         *("--cases", "--help", "--json", "--model", "--record", "--repeats", "--seed", "--world", "-h"),
     ],
     "bench crossover": ["--device", "--help", "--json", "--largest", "--record", "--repeats", "--threads", "-h"],
-    "bench fidelity": ["--help", "--json", "--record", "--seeds", "--side", "--steps", "-h"],
+    "bench fidelity": ["--flux", "--help", "--json", "--record", "--seeds", "--side", "--steps", "-h"],
     "bench gather": ["--help", "--json", "--record", "--repeats", "--threads", "-h"],
     "bench llsa-training": [
         *("--device", "--help", "--json", "--out", "--record", "--seeds", "--side", "--steps", "-h"),

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from chatdit.evals import bench_fidelity
-from chatdit.evals.captured_attention import Captured, capture, dense
+from chatdit.evals.captured_attention import Captured, capture, capture_random_flux, dense
 from chatdit.kernels.policies.geometry import Place
 from chatdit.kernels.policies.vsa import Vsa
 from chatdit.tools.dit.model import DiT, Row, Segment
@@ -64,3 +64,14 @@ def test_dense_is_what_the_model_computes(calls: list[Captured]) -> None:
     exact = dense(call).double()
     weights = (call.q.double() @ call.k.double().mT / 8).softmax(dim=-1)
     torch.testing.assert_close(exact, weights @ call.v.double(), atol=1e-4, rtol=1e-4)
+
+
+def test_blocks_of_fluxs_shapes_are_measured_at_random_weights() -> None:
+    calls = capture_random_flux(128, heads=2, head_dim=32, text=16)
+    assert [call.q.shape for call in calls] == [(1, 2, 16 + 64, 32)] * 2
+    assert not torch.equal(calls[0].q, calls[1].q)
+    record = bench_fidelity.run_random_flux(side=256, heads=2, head_dim=32)
+    rows = record["rows"]
+    assert isinstance(rows, list) and {"llsa", "vsa", "draft", "clear"} <= {row["policy"] for row in rows}
+    assert all(0 < row["density"] <= 1 and row["n"] == 2 for row in rows)
+    assert record["command"] == "chatdit bench fidelity --flux --side 256 --json"

@@ -72,9 +72,11 @@ def test_perfect_answers_read_back_as_what_was_drawn() -> None:
 def test_wrong_answers_score_less() -> None:
     samples = _samples(32)
     wanted = _targets(samples)
-    others = _perfect(wanted._replace(subject=wanted.subject.roll(1), worn=(wanted.worn + 1) % 2), len(samples))
+    others = _perfect(
+        wanted._replace(subject=(wanted.subject + 1) % len(CLASS_NAMES), worn=(wanted.worn + 1) % 2), len(samples)
+    )
     right = scores(samples, readings(others))
-    assert right["subjects"] < 0.2 and right["found"] < 0.4 and right["place"] == 1
+    assert right["subjects"] < 0.2 and right["found"] < 0.3 and right["place"] == 1
     assert scores(samples, readings(_perfect(wanted, 32))[1:] + readings(_perfect(wanted, 32))[:1])["subjects"] < 0.2
 
 

@@ -275,9 +275,9 @@ def test_a_start_puts_a_models_weights_where_stages_look(tmp_path: Path, base_fo
 
 
 def _compare_words(before: PocketTextEncoder, after: PocketTextEncoder) -> None:
-    """Words of both keep their meaning; there may be more of them now, and a few may be spelled otherwise."""
+    """Words of both keep their meaning; there may be more of them now, and three plurals are spelled otherwise."""
     kept = [phrase for phrase in before.config.vocabulary if phrase in after.config.vocabulary]
-    assert len(kept) > 0.99 * len(before.config.vocabulary)
+    assert set(before.config.vocabulary) - set(kept) <= {"snowmans", "potatos", "mangos"}
     rows = [[model.config.vocabulary.index(phrase) + 1 for phrase in kept] for model in (before, after)]
     old, new = before.words.weight[rows[0]].float(), after.words.weight[rows[1]].float()
     assert (old - new).norm() < 0.02 * old.norm()
