@@ -109,7 +109,7 @@ class _Capture(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         named = kwargs or {}
-        given = args[:3] or tuple(named.get(name) for name in ("query", "key", "value"))
+        given: tuple[Any, ...] = args[:3] or tuple(named.get(name) for name in ("query", "key", "value"))
         if func is F.scaled_dot_product_attention and given[0].shape[2] > self._body:
             step, layer = divmod(self.calls, self._layers)
             self.calls += 1
