@@ -90,5 +90,6 @@ def team(device: torch.device) -> Iterator[Team]:
     members = Team(device, rank, size)
     try:
         yield members
+        distributed.barrier()  # nobody leaves while another still reads from it
     finally:
         distributed.destroy_process_group()
