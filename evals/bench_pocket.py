@@ -30,6 +30,8 @@ from chatdit.evals.pocket_scores import SAME_BOX
 from chatdit.evals.records import commit, describe_device, versions
 from chatdit.tools import pocket
 from chatdit.tools.dit.model import DiT, SamplingOptions
+from chatdit.tools.pocket import free_world
+from chatdit.tools.pocket.closer_look import CloserLook
 from chatdit.tools.pocket.detector import load_detector
 from chatdit.tools.pocket.recogniser import load_recogniser
 from chatdit.tools.pocket.renderer import Placer, Renderer
@@ -142,7 +144,7 @@ def run(
 
 def _load_reader(world: World, weights: Path | None, device: torch.device) -> Reader:
     if world == "free":
-        return load_detector(weights, device)
+        return CloserLook(load_detector(weights, device), Renderer(device, free_world.place))
     return load_recogniser(weights, TemplateBank(Renderer(device)))
 
 

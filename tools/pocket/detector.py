@@ -133,7 +133,12 @@ def load_detector(path: Path | None = None, device: torch.device | str = "cpu") 
     Raises:
         ToolError: the file is missing or holds other weights.
     """
-    return Detector(load_network(path or Path(str(files("chatdit.tools.pocket").joinpath(FILE)))).to(device))
+    return Detector(load_network(path or weights_file()).to(device))
+
+
+def weights_file() -> Path:
+    """Where the weights that ship with the package lie."""
+    return Path(str(files("chatdit.tools.pocket").joinpath(FILE)))
 
 
 def load_network(path: Path) -> DetectorNetwork:
