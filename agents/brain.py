@@ -144,9 +144,11 @@ def make_brain(name: str, settings: BrainSettings | None = None) -> Brain:
 
 
 def with_sight(brain: Brain, open_image: Callable[[ImageRef], Image.Image]) -> Brain:
-    """`brain` able to see attached pictures through `open_image`, when it is one that can see."""
+    """`brain` able to see attached pictures through `open_image`, with its own eyes or with pocket's."""
     if not brain.name.startswith("openai:"):
-        return brain
+        from chatdit.agents.describing_brain import describing
+
+        return describing(brain, open_image)
     from chatdit.agents.openai_brain import OpenAIBrain
 
     return brain.seeing(open_image) if isinstance(brain, OpenAIBrain) else brain
