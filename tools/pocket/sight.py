@@ -61,7 +61,7 @@ class Sight:
 
 
 def scene_of(reading: Reading) -> Scene:
-    """The scene that a reading, of one sighting or more, tells of; things worn, which few painters know, are left out."""
+    """The scene that a reading tells of, if it has a sighting; things worn, which few painters know, are left out."""
     colours = reading.style not in COLOURLESS
     things: dict[tuple[str, str | None], Thing] = {}
     for sighting in reading.sightings:
