@@ -222,8 +222,9 @@ class _Chat:
     def _line(self, reason: str) -> str:
         """One line that never holds the key."""
         where = self.settings.base_url or "the default endpoint"
-        line = f"{where}: {' '.join(reason.split())[:300]}"
-        return line.replace(self._key, "***") if self._key else line
+        # hidden before the line is cut, which could leave half of the key
+        line = f"{where}: {' '.join(reason.split())}"
+        return (line.replace(self._key, "***") if self._key else line)[: len(where) + 302]
 
 
 def _status(error: APIStatusError) -> str:

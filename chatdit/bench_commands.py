@@ -55,6 +55,21 @@ def bench_pocket(
     hand_over(measured, json, record)
 
 
+@bench.command("judge")
+def bench_judge(
+    seed: Annotated[int, typer.Option(metavar="N", help="Which mistakes are made.")] = 0,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Cases, spread over all; all by default.")
+    ] = None,
+    json: Json = False,
+    record: Record = False,
+) -> None:
+    """How often the pocket judge is right on true renders of the pocket suite."""
+    from chatdit.evals.bench_judge import run
+
+    hand_over(run(seed=seed, limit=limit, notify=notify_line), json, record)
+
+
 @bench.command("pocket-speed")
 def bench_pocket_speed(
     device: Device = "cpu",

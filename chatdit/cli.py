@@ -17,6 +17,7 @@ import typer
 from chatdit import __version__
 from chatdit.bench_attention_commands import attention_bench
 from chatdit.bench_commands import bench
+from chatdit.eval_commands import evaluate
 from chatdit.exit_codes import FAILURE, INTERRUPTED, UsageError, exit_code, one_line
 from chatdit.training_commands import train
 
@@ -31,7 +32,7 @@ Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for the fi
 Json = Annotated[bool, typer.Option("--json", help="Print data alone on stdout; the rest goes to stderr.")]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="The same seed draws the same picture.")]
 Model = Annotated[str | None, typer.Option(metavar="M", help="pocket, a diffusers folder, or a hub id.")]
-Planner = Annotated[str | None, typer.Option(metavar="P", help="offline, openai or table.")]
+Planner = Annotated[str | None, typer.Option(metavar="P", help="offline, openai, table or rephrase.")]
 Size = Annotated[str | None, typer.Option(metavar="WxH", help="Size of each picture in pixels.")]
 Attention = Annotated[str | None, typer.Option(metavar="A", help="dense, llsa, clear, draft, ... (where it pays).")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Run plans of several steps without asking.")]
@@ -43,6 +44,7 @@ app = typer.Typer(
 app.add_typer(train, name="train")
 bench.add_typer(attention_bench)  # without a name of its own its commands are among the others
 app.add_typer(bench, name="bench")
+app.add_typer(evaluate, name="eval")
 
 
 def main() -> NoReturn:

@@ -13,7 +13,7 @@ from chatdit.tools.panels import MAX_SIDE, MIN_SIDE
 from chatdit.tools.types import AttentionName
 
 MetadataLevel = Literal["full", "minimal", "none"]
-PlannerName = Literal["offline", "openai", "table"]
+PlannerName = Literal["offline", "openai", "table", "rephrase"]
 
 
 def parse_size(value: object) -> object:

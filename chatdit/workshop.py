@@ -112,6 +112,10 @@ def _brain(settings: Settings) -> Brain:
         from chatdit.agents.table_planner import TableBrain
 
         return TableBrain(make_brain("offline"))
+    if settings.planner == "rephrase":
+        from chatdit.agents.rephrase_planner import RephraseBrain
+
+        return RephraseBrain(make_brain("offline"))
     llm, key = settings.llm, api_key(settings)
     if key is None and llm.base_url is None:
         raise ConfigError(

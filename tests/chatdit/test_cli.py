@@ -27,6 +27,7 @@ FROZEN = {
         *("--cases", "--help", "--json", "--model", "--record", "--repeats", "--seed", "--world", "-h"),
     ],
     "bench crossover": ["--device", "--help", "--json", "--largest", "--record", "--repeats", "--threads", "-h"],
+    "bench judge": ["--help", "--json", "--limit", "--record", "--seed", "-h"],
     "bench fidelity": ["--flux", "--help", "--json", "--record", "--seeds", "--side", "--steps", "-h"],
     "bench gather": ["--help", "--json", "--record", "--repeats", "--threads", "-h"],
     "bench llsa-training": [

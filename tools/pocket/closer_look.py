@@ -62,7 +62,8 @@ class CloserLook:
             for mirrored in (0, 1)
             for colour in COLOURS
         ]
-        drawn = self._drawn(looks, reading).unflatten(0, (2, len(COLOURS)))
+        drawn = self._drawn(looks, reading)
+        drawn = drawn.reshape(2, len(COLOURS), *drawn.shape[1:])
         # only what depends on the colour is compared: the thing itself, without its surroundings
         told = (drawn.amax(dim=1) - drawn.amin(dim=1)).amax(dim=1) > 0.05
         misfits = torch.cat([_misfit(d, t, picture) for d, t in zip(drawn, told, strict=True)])

@@ -1,0 +1,147 @@
+"""`chatdit eval`: suites run over systems, judged, reported and compared. Options here, work in `chatdit.eval_runs`."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from chatdit.bench_options import Json, Model, Record, notify_line
+
+RUN = "run"
+HELP = """Run a suite over a system and judge what comes out: `chatdit eval pocket`, or `chatdit eval FOLDER`.
+
+A FOLDER holds cases in IDEA-Bench's format. See `chatdit eval run --help` for its options.
+"""
+
+
+class SuiteFirst(TyperGroup):
+    """A first word that is no command is a suite: `chatdit eval pocket` is `chatdit eval run pocket`."""
+
+    def parse_args(self, ctx: object, args: list[str]) -> list[str]:
+        """As the group's own, with the command put in."""
+        if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
+            args = [RUN, *args]
+        return super().parse_args(ctx, args)  # type: ignore[arg-type]
+
+
+evaluate = typer.Typer(cls=SuiteFirst, help=HELP, rich_markup_mode=None, no_args_is_help=True)
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The --out folder of a run.")]
+Folders = Annotated[list[Path], typer.Argument(metavar="DIR...", help="The --out folders of runs of the same cases.")]
+JudgeName = Annotated[str, typer.Option(metavar="J", help="pocket, openai, person or none.")]
+KnownJudge = Annotated[str | None, typer.Option(metavar="J", help="Whose verdicts, where several have judged.")]
+Mean = Annotated[str, typer.Option(metavar="A", help="A category's mean: group (the leaderboard's), task or mini.")]
+Votes = Annotated[int, typer.Option(min=1, metavar="N", help="Of a language model, on each question.")]
+MaxCost = Annotated[float | None, typer.Option(min=0, metavar="USD", help="Stop before calls cost more.")]
+Price = Annotated[str | None, typer.Option(metavar="IN,OUT", help="US dollars for a million tokens in and out.")]
+NoProbe = Annotated[bool, typer.Option("--no-probe", help="Do not ask a language model first whether it can see.")]
+FailUnder = Annotated[float | None, typer.Option(metavar="X", help="Exit code 5 if the overall score is below.")]
+
+
+@evaluate.command(RUN)
+def run(
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="pocket, or a folder in IDEA-Bench's format.")],
+    template: Annotated[str | None, typer.Argument(metavar="[COMMAND]", help="With --system command.")] = None,
+    system: Annotated[str, typer.Option(metavar="S", help="ours, table, rephrase or command.")] = "ours",
+    judge: JudgeName = "pocket",
+    split: Annotated[str | None, typer.Option(metavar="H", help="dev or test; both by default.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="So many cases, spread over all.")] = None,
+    workers: Annotated[int, typer.Option(min=1, metavar="N", help="Processes, one model each.")] = 1,
+    ray: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Of a Ray cluster that draws.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Else eval-SUITE-SYSTEM.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="The same for systems to be compared.")] = 0,
+    timeout: Annotated[float, typer.Option(min=1, metavar="S", help="Seconds for one case.")] = 600,
+    model: Model = "pocket",
+    votes: Votes = 3,
+    prices: Price = None,
+    max_cost: MaxCost = None,
+    no_probe: NoProbe = False,
+    aggregation: Mean = "group",
+    fail_under: FailUnder = None,
+    json: Json = False,
+) -> None:
+    """Draw every case of SUITE, then judge it. What is finished stays, whatever ends this early."""
+    from chatdit import eval_runs
+
+    wish = eval_runs.Wish(suite, system, template, model, split, limit, seed, out)
+    folder = eval_runs.draw(wish, workers=workers, ray=ray, timeout=timeout, resume=resume)
+    if judge == "none":
+        raise typer.Exit(eval_runs.tell_drawn(folder, json))
+    asked = eval_runs.JudgeWish(judge, votes, prices, max_cost, not no_probe)
+    name = eval_runs.judge(folder, asked)
+    raise typer.Exit(eval_runs.tell_scores([folder], name, aggregation, json, fail_under))
+
+
+@evaluate.command("judge")
+def judge_command(
+    folder: Folder,
+    judge: JudgeName = "pocket",
+    name: Annotated[str, typer.Option(metavar="NAME", help="Of the person who judges.")] = "anonymous",
+    votes: Votes = 3,
+    prices: Price = None,
+    max_cost: MaxCost = None,
+    no_probe: NoProbe = False,
+    aggregation: Mean = "group",
+    fail_under: FailUnder = None,
+    json: Json = False,
+) -> None:
+    """Judge the pictures of a run, without drawing anything; verdicts on the same pictures are kept."""
+    from chatdit import eval_runs
+
+    asked = eval_runs.JudgeWish(judge, votes, prices, max_cost, not no_probe, name)
+    judged = eval_runs.judge(folder, asked)
+    raise typer.Exit(eval_runs.tell_scores([folder], judged, aggregation, json, fail_under))
+
+
+@evaluate.command("report")
+def report(
+    folders: Folders,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with every case.")] = None,
+    judge: KnownJudge = None,
+    aggregation: Mean = "group",
+    json: Json = False,
+) -> None:
+    """Scores of judged runs, side by side."""
+    from chatdit import eval_runs
+
+    if html is not None:
+        eval_runs.write_html(folders, judge, aggregation, html)
+    raise typer.Exit(eval_runs.tell_scores(folders, judge, aggregation, json))
+
+
+@evaluate.command("compare")
+def compare(
+    first: Folder, second: Folder, judge: KnownJudge = None, aggregation: Mean = "group", json: Json = False
+) -> None:
+    """How much better FIRST is than SECOND on the same cases."""
+    from chatdit import eval_runs
+
+    raise typer.Exit(eval_runs.tell_difference(first, second, judge, aggregation, json))
+
+
+@evaluate.command("effects")
+def effects(
+    tool: Annotated[str | None, typer.Option(metavar="T", help="Only this tool's claims.")] = None,
+    cases: Annotated[int, typer.Option(min=2, metavar="N", help="Frozen cases for each claim.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Which cases.")] = 0,
+    model: Model = "pocket",
+    json: Json = False,
+    record: Record = False,
+) -> None:
+    """What each method is worth: effect with its interval, control, identity and cost."""
+    from chatdit.bench_options import told_in_a_line
+    from chatdit.eval_runs import measure_effects, tell_effects
+    from chatdit.evals.records import write_record
+
+    with told_in_a_line():
+        measured = measure_effects(model, tool, cases, seed, notify_line)
+    if json:
+        print(json_module.dumps(measured, indent=2))
+    else:
+        tell_effects(measured)
+    if record:
+        typer.echo(f"written to {write_record(measured)}", err=True)

@@ -1,0 +1,1 @@
+"""Reports of runs: one HTML file, and comparisons of two systems."""
