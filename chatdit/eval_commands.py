@@ -104,12 +104,15 @@ def report(
     judge: KnownJudge = None,
     aggregation: Mean = "group",
     json: Json = False,
+    record: Record = False,
 ) -> None:
     """Scores of judged runs, side by side."""
     from chatdit import eval_runs
 
     if html is not None:
         eval_runs.write_html(folders, judge, aggregation, html)
+    if record:
+        eval_runs.write_suite_record(folders, judge, aggregation)
     raise typer.Exit(eval_runs.tell_scores(folders, judge, aggregation, json))
 
 

@@ -18,8 +18,8 @@ from chatdit.config import api_key, data_dir, load_settings
 from chatdit.eval_progress import progress
 from chatdit.evals.intervals import Estimate
 from chatdit.evals.judges.judge import Judge
-from chatdit.evals.records import commit, versions
-from chatdit.evals.report.gather import JudgedRun, compare_runs, judged_run, suite_of, write_report
+from chatdit.evals.records import commit, versions, write_record
+from chatdit.evals.report.gather import JudgedRun, compare_runs, judged_run, suite_of, suite_record, write_report
 from chatdit.evals.running.command_system import worker_command
 from chatdit.evals.running.run_folder import Manifest, RunFolder, config_sha256
 from chatdit.evals.running.runner import Draw, judge_run, local_pool, run_suite
@@ -152,6 +152,11 @@ def tell_difference(first: Path, second: Path, judge: str | None, aggregation: s
 def write_html(paths: Sequence[Path], judge: str | None, aggregation: str, out: Path) -> None:
     """The report as a page."""
     print(write_report(_judged(paths, judge, aggregation), out), file=sys.stderr)
+
+
+def write_suite_record(paths: Sequence[Path], judge: str | None, aggregation: str) -> None:
+    """The record of several systems on one suite, under evals/records/."""
+    print(f"written to {write_record(suite_record(_judged(paths, judge, aggregation)))}", file=sys.stderr)
 
 
 def measure_effects(model: str, tool: str | None, cases: int, seed: int, notify: Notify) -> dict[str, object]:

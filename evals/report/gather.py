@@ -14,7 +14,7 @@ from chatdit.evals.report.page import Made, PageDifference, SystemRun, page
 from chatdit.evals.running.run_folder import Manifest, Result, RunFolder, RunFolderError
 from chatdit.evals.running.runner import answers_of, no_answers, score_run
 from chatdit.evals.scoring import Aggregation, JudgeErrors, Scores, case_score, gated
-from chatdit.evals.suites.case import Case, Suite
+from chatdit.evals.suites.case import CATEGORIES, Case, Suite
 from chatdit.evals.suites.idea_bench import select
 from chatdit.evals.suites.named_suite import POCKET, open_suite
 
@@ -91,6 +91,42 @@ def compare_runs(a: JudgedRun, b: JudgedRun) -> tuple[Difference, ...]:
         if one != other:
             raise RunFolderError(f"{a.folder.path} and {b.folder.path} have other {what}: {one!r} and {other!r}")
     return compare(a.suite.cases, answers_of(a.verdicts), answers_of(b.verdicts), a.scores.aggregation)
+
+
+def suite_record(runs: Sequence[JudgedRun]) -> dict[str, object]:
+    """A record of runs of the same cases: each system's scores, each two's differences. Raises as `compare_runs`."""
+    first = runs[0]
+    names = _names(runs)
+    keys = ("overall", *CATEGORIES)
+    return {
+        "benchmark": "suite",
+        "command": f"chatdit eval report {' '.join(r.folder.path.name for r in runs)} --record",
+        "date": first.manifest.started[:10],
+        "commit": first.manifest.commit,
+        "suite": first.manifest.suite,
+        "suite_hash": first.manifest.suite_sha256,
+        "split": first.manifest.split or "all",
+        "judge": {"name": first.judge, "fingerprint": next(iter(first.verdicts.values())).fingerprint},
+        "aggregation": first.scores.aggregation,
+        "seed": first.manifest.seed,
+        "weights": first.manifest.weights,
+        "versions": first.manifest.versions,
+        "systems": {
+            name: {k: v for k, v in run.scores.told().items() if k in keys} | _counts(run)
+            for name, run in zip(names, runs, strict=True)
+        },
+        "paired": [
+            {"a": names[runs.index(a)], "b": names[runs.index(b)], **d.told()}
+            for a, b in combinations(runs, 2)
+            for d in compare_runs(a, b)
+        ],
+    }
+
+
+def _counts(run: JudgedRun) -> dict[str, object]:
+    results = list(run.folder.results().values())
+    statuses = {s: sum(r.status == s for r in results) for s in ("done", "asked", "failed")}
+    return {"cases": statuses, "seconds_in_cases": round(sum(r.seconds for r in results), 1)}
 
 
 def write_report(runs: Sequence[JudgedRun], out: Path) -> Path:

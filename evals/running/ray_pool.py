@@ -7,7 +7,9 @@ is given to another.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from chatdit.evals.running.runner import Draw
 from chatdit.evals.running.worker import Answered, Assignment, Worker, WorkerLost
 
 File = tuple[str, bytes]
+GRACE = 20.0
+"""Seconds beyond a case's limit after which an actor that says nothing counts as lost."""
 
 
 class Seat:
@@ -53,33 +57,54 @@ def ray_pool(address: str, command: Sequence[str], timeout: float) -> Draw:
     return lambda assignments: _draw_all(list(assignments), list(command), timeout)
 
 
+@dataclass
+class _Call:
+    """What an actor was given, and until when it must have answered."""
+
+    seat: Any
+    assignment: Assignment
+    lost: int
+    deadline: float
+
+
 def _draw_all(assignments: list[Assignment], command: list[str], timeout: float) -> Iterator[Finished]:
     todo = [(assignment, 0) for assignment in reversed(assignments)]
     seats = [_seat(command) for _ in range(min(_slots(), len(assignments)))]
-    running: dict[Any, tuple[Any, Assignment, int]] = {}
+    running: dict[Any, _Call] = {}
     try:
         while todo or running:
             while seats and todo:
                 assignment, lost = todo.pop()
-                seat = seats.pop()
-                future = seat.draw.remote(assignment.model_dump_json(), _inputs(assignment), timeout)
-                running[future] = seat, assignment, lost
-            (future,), _ = ray.wait(list(running), num_returns=1)
-            seat, assignment, lost = running.pop(future)
-            try:
-                answered = _received(assignment, *ray.get(future))
-            except RayError as error:
-                seats.append(_seat(command))
-                if lost + 1 < TRIES:
-                    todo.append((assignment, lost + 1))
+                call = _Call(seats.pop(), assignment, lost, time.monotonic() + timeout + GRACE)
+                given = assignment.model_dump_json(), _inputs(assignment), timeout
+                running[call.seat.draw.remote(*given)] = call
+            for future in _ended(running):
+                call = running.pop(future)
+                answered, reason = _outcome(future, call)
+                seats.append(call.seat if not reason else _seat(command))
+                if answered is None and call.lost + 1 < TRIES:
+                    todo.append((call.assignment, call.lost + 1))
                     continue
-                answered = Answered(status="failed", error=f"the actor was lost: {str(error).splitlines()[0][:200]}")
-            else:
-                seats.append(seat)
-            yield assignment, answered, lost
+                yield call.assignment, answered or Answered(status="failed", error=reason), call.lost
     finally:
-        for seat in [*seats, *(seat for seat, _, _ in running.values())]:
+        for seat in [*seats, *(call.seat for call in running.values())]:
             ray.kill(seat)
+
+
+def _ended(running: Mapping[Any, _Call]) -> list[Any]:
+    """Calls that have an answer or are lost, and those that are late: a machine's loss may go unnoticed for minutes."""
+    ready, waiting = ray.wait(list(running), num_returns=1, timeout=1.0)
+    now = time.monotonic()
+    return [*ready, *(future for future in waiting if running[future].deadline < now)]
+
+
+def _outcome(future: Any, call: _Call) -> tuple[Answered | None, str]:
+    """The answer, or why the actor is lost."""
+    try:
+        return _received(call.assignment, *ray.get(future, timeout=1.0)), ""
+    except RayError as error:
+        ray.kill(call.seat)
+        return None, f"the actor was lost: {str(error).splitlines()[0][:200]}"
 
 
 def _slots() -> int:
