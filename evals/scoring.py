@@ -118,7 +118,7 @@ def score(
     judged = np.array([case.id in answers for case in cases])
     noise = None if errors is None else _noise(matrix, judged, errors, np.random.default_rng(seed + 1)) * 100
     draws = resampled(cases, values, weights, seed, noise)
-    found = {
+    found: dict[Category, Estimate] = {
         c: _within(estimate_of(_mean(values[rows], weights[rows]), draws[c], len(rows))) for c, rows in rows_of(cases)
     }
     overall = np.mean([draws[c] for c in draws], axis=0)

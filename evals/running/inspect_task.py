@@ -11,10 +11,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from inspect_ai import Task, task
-from inspect_ai.dataset import MemoryDataset, Sample
-from inspect_ai.scorer import Score, Scorer, Target, mean, scorer, stderr
-from inspect_ai.solver import Generate, Solver, TaskState, solver
+from inspect_ai import Task, task  # pyright: ignore[reportMissingImports]
+from inspect_ai.dataset import MemoryDataset, Sample  # pyright: ignore[reportMissingImports]
+from inspect_ai.scorer import Score, Scorer, Target, mean, scorer, stderr  # pyright: ignore[reportMissingImports]
+from inspect_ai.solver import Generate, Solver, TaskState, solver  # pyright: ignore[reportMissingImports]
 
 from chatdit.evals.judges.pocket_judge import PocketJudge
 from chatdit.evals.running.runner import TIMEOUT, case_seed

@@ -6,6 +6,7 @@ is given to another.
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ray
-from ray.exceptions import RayError
+import ray  # pyright: ignore[reportMissingImports]
+from ray.exceptions import RayError  # pyright: ignore[reportMissingImports]
 
 from chatdit.evals.running.pool import TRIES, Finished
 from chatdit.evals.running.runner import Draw
@@ -31,6 +32,9 @@ class Seat:
     def __init__(self, command: Sequence[str]) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="chatdit-seat-")
         self._worker = Worker(command, Path(self._folder.name) / "worker.log", threads=1)
+
+    def ready(self) -> None:
+        """Answered once the actor stands."""
 
     def draw(self, assignment: str, inputs: Sequence[File], timeout: float) -> tuple[str, list[File]]:
         """The answer to an assignment, both as JSON, and the files of its pictures."""
@@ -59,36 +63,41 @@ def ray_pool(address: str, command: Sequence[str], timeout: float) -> Draw:
 
 @dataclass
 class _Call:
-    """What an actor was given, and until when it must have answered."""
+    """What an actor does: it starts (no assignment), or draws until its deadline at the latest."""
 
     seat: Any
-    assignment: Assignment
-    lost: int
-    deadline: float
+    assignment: Assignment | None = None
+    lost: int = 0
+    deadline: float = math.inf
 
 
 def _draw_all(assignments: list[Assignment], command: list[str], timeout: float) -> Iterator[Finished]:
     todo = [(assignment, 0) for assignment in reversed(assignments)]
-    seats = [_seat(command) for _ in range(min(_slots(), len(assignments)))]
     running: dict[Any, _Call] = {}
     try:
-        while todo or running:
-            while seats and todo:
-                assignment, lost = todo.pop()
-                call = _Call(seats.pop(), assignment, lost, time.monotonic() + timeout + GRACE)
-                given = assignment.model_dump_json(), _inputs(assignment), timeout
-                running[call.seat.draw.remote(*given)] = call
+        while todo or any(call.assignment for call in running.values()):
+            for _ in range(min(_slots(), len(todo)) - len(running)):
+                seat = _seat(command)
+                running[seat.ready.remote()] = _Call(seat)
             for future in _ended(running):
                 call = running.pop(future)
                 answered, reason = _outcome(future, call)
-                seats.append(call.seat if not reason else _seat(command))
-                if answered is None and call.lost + 1 < TRIES:
+                if answered is None and call.assignment and call.lost + 1 < TRIES:
                     todo.append((call.assignment, call.lost + 1))
-                    continue
-                yield call.assignment, answered or Answered(status="failed", error=reason), call.lost
+                elif call.assignment:
+                    yield call.assignment, answered or Answered(status="failed", error=reason), call.lost
+                if not reason and todo:
+                    _give(running, call.seat, *todo.pop(), timeout)
+                else:
+                    ray.kill(call.seat)
     finally:
-        for seat in [*seats, *(call.seat for call in running.values())]:
-            ray.kill(seat)
+        for call in running.values():
+            ray.kill(call.seat)
+
+
+def _give(running: dict[Any, _Call], seat: Any, assignment: Assignment, lost: int, timeout: float) -> None:
+    future = seat.draw.remote(assignment.model_dump_json(), _inputs(assignment), timeout)
+    running[future] = _Call(seat, assignment, lost, time.monotonic() + timeout + GRACE)
 
 
 def _ended(running: Mapping[Any, _Call]) -> list[Any]:
@@ -99,12 +108,12 @@ def _ended(running: Mapping[Any, _Call]) -> list[Any]:
 
 
 def _outcome(future: Any, call: _Call) -> tuple[Answered | None, str]:
-    """The answer, or why the actor is lost."""
+    """The answer, if one was asked for; and why the actor is lost, if it is."""
     try:
-        return _received(call.assignment, *ray.get(future, timeout=1.0)), ""
+        got = ray.get(future, timeout=1.0)
     except RayError as error:
-        ray.kill(call.seat)
         return None, f"the actor was lost: {str(error).splitlines()[0][:200]}"
+    return (_received(call.assignment, *got) if call.assignment else None), ""
 
 
 def _slots() -> int:

@@ -62,7 +62,7 @@ class Worker:
         Raises:
             WorkerLost: there is none. The process is ended; the next call starts another.
         """
-        process = self._running()
+        process, line = self._running(), b""
         started = time.monotonic()
         try:
             assert process.stdin is not None and process.stdout is not None

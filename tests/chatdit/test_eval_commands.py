@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pytest
 from PIL import Image
+from pydantic import JsonValue
 
 from chatdit import cli
 from chatdit.eval_worker import answer
@@ -61,7 +62,9 @@ def evaluate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 def suite(tmp_path: Path) -> str:
     """Three cases: two that a red picture answers as far as counting goes, one that gets no picture."""
     root = tmp_path / "cases"
-    checks = [[{"kind": "count", "outputs": 1}]] * 5 + [[{"kind": "place", "picture": "out1", "background": "beach"}]]
+    counted: JsonValue = [{"kind": "count", "outputs": 1}]
+    placed: JsonValue = [{"kind": "place", "picture": "out1", "background": "beach"}]
+    checks = [*[counted] * 5, placed]
     for i, told in enumerate(("Draw a cat on the beach.", "Draw a dog on the moon.", "Draw nothing.")):
         questions = tuple(Question(text=f"Q{q}", check=check) for q, check in enumerate(checks))
         case = Case(

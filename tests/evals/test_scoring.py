@@ -88,8 +88,8 @@ def test_a_point_of_a_task_of_three_cases_is_the_published_grain() -> None:
 
 
 def test_the_mini_average_knows_its_tasks_and_its_number() -> None:
-    tasks = [(c, t) for c, named in MINI_TASKS.items() for t in named]
-    cases = [_case(c, t, n) for c, t in tasks for n in (1, 2, 3)] + [_case("T2I", "9999", n) for n in (1, 2, 3)]
+    cases = [_case(c, t, n) for c in CATEGORIES for t in MINI_TASKS[c] for n in (1, 2, 3)]
+    cases += [_case("T2I", "9999", n) for n in (1, 2, 3)]
     answers = {c.id: NO if c.task == "9999" else YES for c in cases}
     found = score(cases, answers, "mini")
     assert len(cases) == 51 and found.overall.value == 100, "other tasks are told and not averaged"

@@ -14,7 +14,7 @@ from chatdit.evals.judges.judge import Answer, Verdict
 from chatdit.evals.judges.judged_files import outputs_sha256
 from chatdit.evals.report.gather import compare_runs, judged_run, suite_record, write_report
 from chatdit.evals.report.page import Made, PageDifference, SystemRun, page
-from chatdit.evals.running.run_folder import Manifest, Result, RunFolder, RunFolderError, config_sha256
+from chatdit.evals.running.run_folder import Manifest, Result, RunFolder, RunFolderError, Status, config_sha256
 from chatdit.evals.suites.case import Case, Question, Suite
 from chatdit.evals.suites.idea_bench import load_suite, sealed, write_case
 
@@ -58,7 +58,7 @@ def _run(tmp_path: Path, suite: Suite, system: str, right: int, judge: str = "po
                 Verdict(case=case.id, case_sha256=case.sha256, outputs_sha256=outputs_sha256(pictures), judge=judge,
                         fingerprint="f", answers=answers)
             )  # fmt: skip
-        status = "done" if pictures else "asked"
+        status: Status = "done" if pictures else "asked"
         folder.add(Result(case=case.id, case_sha256=case.sha256, status=status, reply="Drew it.", seed=1, seconds=2.0,
                           plan={"nodes": [system]}))  # fmt: skip
     return folder.path

@@ -11,7 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
-from ray.cluster_utils import Cluster
+from ray.cluster_utils import Cluster  # pyright: ignore[reportMissingImports]
 
 from chatdit.evals.running.ray_pool import ray_pool
 from chatdit.evals.running.run_folder import RunFolder
