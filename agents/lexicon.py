@@ -152,11 +152,13 @@ _GRAMMAR: Mapping[Kind, Mapping[str | int, tuple[str, ...]]] = {
     "from": {"": ("from", "out of", "taken from")},
     "picture": {
         1: ("picture", "image", "photo", "page", "panel", "illustration", "painting", "frame", "pic", "shot", "card",
-            "poster", "picture of", "image of", "photograph", "artwork", "snapshot", "portrait", "slide"),
+            "poster", "picture of", "image of", "photograph", "artwork", "snapshot", "portrait", "slide", "postcard",
+            "ticket", "logo", "icon", "business card", "greeting card", "chart", "counting chart", "screen"),
         2: ("pictures", "images", "photos", "pages", "panels", "illustrations", "paintings", "frames", "pics", "shots",
             "cards", "posters", "comic", "comic strip", "storyboard", "series", "sequence", "drawings", "photographs",
             "sequence of", "series of", "set of pictures", "variations", "versions", "variants", "slides",
-            "picture set", "picture story", "portraits", "scenes", "locations", "different pictures"),
+            "picture set", "picture story", "portraits", "scenes", "locations", "different pictures", "icons",
+            "postcards", "logos", "picture book", "storybook", "story book", "children's book", "times"),
     },
     "ordinal": {
         1: ("first", "1st"), 2: ("second", "2nd"), 3: ("third", "3rd"), 4: ("fourth", "4th"), 5: ("fifth", "5th"),
@@ -205,7 +207,10 @@ _GRAMMAR: Mapping[Kind, Mapping[str | int, tuple[str, ...]]] = {
                     "for the background", "as the background", "i'd love", "along", "about a", "the rest",
                     "everything else", "the other things", "at all", "out", "off", "away", "up", "its", "their",
                     "his", "when", "the whole", "out there", "this time", "called", "scenario", "view", "at it",
-                    "of it", "as is", "as it is", "unchanged", "the one", "there is", "there are")},
+                    "of it", "as is", "as it is", "unchanged", "the one", "there is", "there are", "nothing else",
+                    "and nothing else", "nothing besides", "nothing else may change", "change nothing else",
+                    "and change nothing else", "leave everything else as it is", "keep the rest", "belong together",
+                    "that belong together")},
 }  # fmt: skip
 
 

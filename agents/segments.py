@@ -28,7 +28,9 @@ _NOUN_START: frozenset[Kind] = frozenset(("article", "number", "vague", "size", 
 _SENTENCE_WORDS = 40
 """How far ahead a sentence is read to tell whether it begins another picture."""
 
-_SPREADABLE: tuple[Kind, ...] = ("background", "style", "tint", "size")
+_SPREADABLE: tuple[Kind, ...] = ("background", "style", "tint", "size", "position")
+_SHARED: frozenset[Kind] = frozenset(("background", "style", "tint", "size"))
+"""What a heading can say of all pictures."""
 
 
 @dataclass
@@ -243,9 +245,17 @@ def _fill_up(result: Segments, plural: bool) -> None:
 
 
 def _hand_out_preface(result: Segments) -> None:
-    """ "two pictures of a fox, one in the city and one in the forest": the fox stands in every picture."""
+    """ "two pictures of a fox, one in the city and one in the forest": the fox stands in every picture.
+
+    "Two shots, both in the forest. Shot 1: ...": the forest is in every picture that names no other place.
+    """
     first, rest = (result.items[0], result.items[1:]) if result.items else (None, [])
-    if first is None or result.announced != len(rest) or any(w.kind == "background" for w in first.lexemes):
+    if first is None or result.announced != len(rest):
+        return
+    if not any(w.kind in ("subject", "undrawable") for w in first.lexemes):
+        result.items = [replace(item, lexemes=_headed(first.lexemes, item.lexemes)) for item in rest]
+        return
+    if any(w.kind == "background" for w in first.lexemes):
         return
     if not any(w.kind == "subject" for item in rest for w in item.lexemes):
         result.items = [Segment(first.lexemes + item.lexemes, repeats=i > 0) for i, item in enumerate(rest)]
@@ -259,8 +269,17 @@ def _noun_groups(lexemes: list[Lexeme]) -> list[list[Lexeme]]:
     if not subjects:
         return []
     tail = lexemes[subjects[-1] + 1 :]
-    groups, start = [], 0
+    colon = next((i for i, w in enumerate(lexemes[: subjects[0]]) if w.kind == "colon"), None)
+    heading, start = ([], 0) if colon is None else (lexemes[:colon], colon + 1)
+    groups = []
     for at in subjects:
-        groups.append([w for w in lexemes[start : at + 1] if w.kind not in SEPARATORS] + tail)
+        group = [w for w in lexemes[start : at + 1] if w.kind not in SEPARATORS] + tail
+        groups.append(_headed(heading, group))
         start = at + 1
     return groups
+
+
+def _headed(heading: list[Lexeme], lexemes: list[Lexeme]) -> list[Lexeme]:
+    """The words of one picture, before them what a heading says of all and they do not say otherwise."""
+    named = {w.kind for w in lexemes}
+    return [w for w in heading if w.kind in _SHARED and w.kind not in named] + lexemes

@@ -26,8 +26,11 @@ def spell_lists(lexemes: list[Lexeme], announced: int | None) -> tuple[list[Lexe
     """
     spelled: list[Lexeme] = []
     notices: list[str] = []
-    for lexeme in lexemes:
-        if lexeme.kind == "every":
+    for at, lexeme in enumerate(lexemes):
+        if lexeme.kind == "every" and _named(lexeme, lexemes[at + 1 :]):
+            if spelled and spelled[-1].kind == "number":
+                spelled.pop()
+        elif lexeme.kind == "every":
             if spelled and spelled[-1].kind == "number":
                 announced = int(spelled.pop().value)
             items = _items(lexeme, announced)
@@ -40,6 +43,13 @@ def spell_lists(lexemes: list[Lexeme], announced: int | None) -> tuple[list[Lexe
         else:
             spelled.append(lexeme)
     return spelled, notices
+
+
+def _named(lexeme: Lexeme, after: list[Lexeme]) -> bool:
+    """ "in three colours: red, blue and green" says itself which."""
+    kind = _LISTS[str(lexeme.value)][0]
+    following = [w for w in after if w.kind not in ("colon", "locative", "comma", "filler")]
+    return len(following) > 1 and following[0].kind == kind and any(w.kind == kind for w in following[1:])
 
 
 def _items(lexeme: Lexeme, announced: int | None) -> list[Lexeme]:

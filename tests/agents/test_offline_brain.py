@@ -366,6 +366,54 @@ ASKED = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("said", "drawn"),
+    [
+        (
+            "A set of three pictures in pixel art, all in the city and all large: a bicycle, a bus and a taxi.",
+            [f"a large {s} in the city, pixel art style" for s in ("bicycle", "bus", "taxi")],
+        ),
+        (
+            "Three pictures of a rabbit in the snow: on the left, in the middle and on the right.",
+            [f"a rabbit {p} in the snow" for p in ("on the left", "in the middle", "on the right")],
+        ),
+        (
+            "Show a horse on the playground in three colours: yellow, blue and green.",
+            [f"a {t} horse on the playground" for t in ("yellow", "blue", "green")],
+        ),
+        (
+            "A storyboard in two shots, all in the forest. Shot 1: a small monkey. Shot 2: the monkey on the moon.",
+            ["a small monkey in the forest", "a small monkey on the moon"],
+        ),
+        (
+            "A picture book with two pages. Page 1: a tiger at the lake. Page 2: the tiger, large, on the beach.",
+            ["a tiger at the lake", "a large tiger on the beach"],
+        ),
+        (
+            "Draw a large horse on the playground two times: as a sketch and in monochrome.",
+            [f"a large horse on the playground, {s} style" for s in ("sketch", "monochrome")],
+        ),
+        ("A postcard of a large tent at night, and nothing else.", ["a large tent at night"]),
+        (
+            "Draw three icons that belong together, on stage: a piano, a drum and a violin.",
+            ["a piano on stage", "a drum on stage", "a violin on stage"],
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_a_whole_set_reaches_every_picture(said: str, drawn: list[str]) -> None:
+    instruction = talk(said)
+    assert captions(instruction) == drawn and not instruction.questions
+
+
+def test_colours_that_are_named_stand_for_the_list_and_a_list_without_names_is_chosen() -> None:
+    assert captions(talk("a fox at night in two colours: blue and pink")) == [
+        "a blue fox at night",
+        "a pink fox at night",
+    ]
+    chosen = talk("a fox at night in two colours")
+    assert len(chosen.outputs) == 2 and any("You did not name the colours" in n for n in chosen.notices)
+
+
 def test_what_is_not_near_is_not_offered() -> None:
     asked = " ".join(talk("a wug, a help and a friend").questions)
 
