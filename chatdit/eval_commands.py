@@ -1,4 +1,4 @@
-"""`chatdit eval`: suites run over systems, judged, reported and compared. Options here, work in `chatdit.eval_runs`."""
+"""`chatdit eval`: suites run over systems, judged, reported and compared. Options here, work in `chatdit.eval_*`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typer.core import TyperGroup
 from chatdit.bench_options import Json, Model, Record, notify_line
 
 RUN = "run"
-HELP = """Run a suite over a system and judge what comes out: `chatdit eval pocket`, or `chatdit eval FOLDER`.
+HELP = """Run a suite over a system, and judge it.
 
-A FOLDER holds cases in IDEA-Bench's format. See `chatdit eval run --help` for its options.
+`chatdit eval SUITE` is short for `chatdit eval run SUITE`, whose --help has the options. SUITE is pocket, which needs
+neither network nor key, or a folder of cases in IDEA-Bench's format.
 """
 
 
@@ -28,10 +29,14 @@ class SuiteFirst(TyperGroup):
         return super().parse_args(ctx, args)  # type: ignore[arg-type]
 
 
-evaluate = typer.Typer(cls=SuiteFirst, help=HELP, rich_markup_mode=None, no_args_is_help=True)
+evaluate = typer.Typer(
+    cls=SuiteFirst, help=HELP, rich_markup_mode=None, no_args_is_help=True,
+    subcommand_metavar="SUITE | COMMAND ...",
+)  # fmt: skip
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The --out folder of a run.")]
 Folders = Annotated[list[Path], typer.Argument(metavar="DIR...", help="The --out folders of runs of the same cases.")]
 JudgeName = Annotated[str, typer.Option(metavar="J", help="pocket, openai, person or none.")]
+Painter = Annotated[str | None, typer.Option("--model", metavar="M", help="pocket, a diffusers folder, or a hub id.")]
 KnownJudge = Annotated[str | None, typer.Option(metavar="J", help="Whose verdicts, where several have judged.")]
 Mean = Annotated[str, typer.Option(metavar="A", help="A category's mean: group (the leaderboard's), task or mini.")]
 Votes = Annotated[int, typer.Option(min=1, metavar="N", help="Of a language model, on each question.")]
@@ -55,7 +60,7 @@ def run(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="The same for systems to be compared.")] = 0,
     timeout: Annotated[float, typer.Option(min=1, metavar="S", help="Seconds for one case.")] = 600,
-    model: Model = "pocket",
+    model: Painter = None,
     votes: Votes = 3,
     prices: Price = None,
     max_cost: MaxCost = None,
@@ -64,22 +69,31 @@ def run(
     fail_under: FailUnder = None,
     json: Json = False,
 ) -> None:
-    """Draw every case of SUITE, then judge it. What is finished stays, whatever ends this early."""
-    from chatdit import eval_runs
+    """Draw every case of SUITE, then judge it.
 
-    wish = eval_runs.Wish(suite, system, template, model, split, limit, seed, out)
+    What is finished stays, whatever ends this early, and --resume goes on with it. COMMAND is run for each case:
+
+    chatdit eval pocket --system command "python draw.py {instruction} --out {out} --images {inputs}"
+    """
+    from chatdit import eval_judges, eval_runs, eval_tables
+
+    wish = eval_runs.Wish(suite, system, template, model, split, limit, seed, out, aggregation)
+    asked = eval_judges.JudgeWish(judge, votes, prices, max_cost, not no_probe)
+    asked.check(none=True)
     folder = eval_runs.draw(wish, workers=workers, ray=ray, timeout=timeout, resume=resume)
-    if judge == "none":
-        raise typer.Exit(eval_runs.tell_drawn(folder, json))
-    asked = eval_runs.JudgeWish(judge, votes, prices, max_cost, not no_probe)
-    name = eval_runs.judge(folder, asked)
-    raise typer.Exit(eval_runs.tell_scores([folder], name, aggregation, json, fail_under))
+    if judge == eval_judges.NONE:
+        raise typer.Exit(eval_tables.tell_drawn(folder, json))
+    raise typer.Exit(eval_tables.tell_judged(folder, eval_runs.judge(folder, asked), aggregation, json, fail_under))
 
 
 @evaluate.command("judge")
 def judge_command(
-    folder: Folder,
-    judge: JudgeName = "pocket",
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run, or a folder of another system's outputs.")],
+    judge: Annotated[str, typer.Option(metavar="J", help="pocket, openai or person.")] = "pocket",
+    suite: Annotated[
+        str | None, typer.Option(metavar="SUITE", help="What the pictures are for, where DIR does not say it.")
+    ] = None,
+    page: Annotated[bool, typer.Option("--page", help="Judge on a page in your browser: --judge person.")] = False,
     name: Annotated[str, typer.Option(metavar="NAME", help="Of the person who judges.")] = "anonymous",
     votes: Votes = 3,
     prices: Price = None,
@@ -89,12 +103,17 @@ def judge_command(
     fail_under: FailUnder = None,
     json: Json = False,
 ) -> None:
-    """Judge the pictures of a run, without drawing anything; verdicts on the same pictures are kept."""
-    from chatdit import eval_runs
+    """Judge a run's pictures, or another system's.
 
-    asked = eval_runs.JudgeWish(judge, votes, prices, max_cost, not no_probe, name)
-    judged = eval_runs.judge(folder, asked)
-    raise typer.Exit(eval_runs.tell_scores([folder], judged, aggregation, json, fail_under))
+    Nothing is drawn, and verdicts on the same pictures are kept. A folder with no more than
+    outputs/SYSTEM/CASE/0001.jpg needs --suite.
+    """
+    from chatdit import eval_judges, eval_runs, eval_tables
+
+    eval_tables.known_aggregation(aggregation)
+    asked = eval_judges.JudgeWish("person" if page else judge, votes, prices, max_cost, not no_probe, name)
+    judged = eval_runs.judge(folder, asked, suite)
+    raise typer.Exit(eval_tables.tell_judged(folder, judged, aggregation, json, fail_under))
 
 
 @evaluate.command("report")
@@ -107,23 +126,23 @@ def report(
     record: Record = False,
 ) -> None:
     """Scores of judged runs, side by side."""
-    from chatdit import eval_runs
+    from chatdit import eval_tables
 
     if html is not None:
-        eval_runs.write_html(folders, judge, aggregation, html)
+        eval_tables.write_html(folders, judge, aggregation, html)
     if record:
-        eval_runs.write_suite_record(folders, judge, aggregation)
-    raise typer.Exit(eval_runs.tell_scores(folders, judge, aggregation, json))
+        eval_tables.write_suite_record(folders, judge, aggregation)
+    raise typer.Exit(eval_tables.tell_scores(folders, judge, aggregation, json))
 
 
 @evaluate.command("compare")
 def compare(
     first: Folder, second: Folder, judge: KnownJudge = None, aggregation: Mean = "group", json: Json = False
 ) -> None:
-    """How much better FIRST is than SECOND on the same cases."""
-    from chatdit import eval_runs
+    """How much better FIRST is than SECOND."""
+    from chatdit import eval_tables
 
-    raise typer.Exit(eval_runs.tell_difference(first, second, judge, aggregation, json))
+    raise typer.Exit(eval_tables.tell_difference(first, second, judge, aggregation, json))
 
 
 @evaluate.command("effects")
@@ -135,9 +154,13 @@ def effects(
     json: Json = False,
     record: Record = False,
 ) -> None:
-    """What each method is worth: effect with its interval, control, identity and cost."""
+    """What each method is worth.
+
+    Its effect with the interval of the paired difference, a control that should destroy it, identity and cost.
+    """
     from chatdit.bench_options import told_in_a_line
-    from chatdit.eval_runs import measure_effects, tell_effects
+    from chatdit.eval_runs import measure_effects
+    from chatdit.eval_tables import tell_effects
     from chatdit.evals.records import write_record
 
     with told_in_a_line():

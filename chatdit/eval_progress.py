@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 Notify = Callable[[str, int, int], None]
 SECONDS_BETWEEN_LINES = 30.0
+SECONDS_OF_SPEED = 1800.0
+"""What the time left is estimated from: a case may take minutes."""
 
 
 @contextmanager
@@ -26,7 +28,7 @@ def progress() -> Iterator[Notify]:
         MofNCompleteColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=Console(stderr=True), speed_estimate_period=SECONDS_OF_SPEED) as bar:
         tasks: dict[str, int] = {}
 
         def notify(what: str, done: int, total: int) -> None:
@@ -38,14 +40,17 @@ def progress() -> Iterator[Notify]:
 
 
 def _lines() -> Notify:
-    began = last = time.monotonic()
+    """A line now and then; the time left goes by what was done since this count began, not by what was there before."""
+    told = time.monotonic()
+    began: dict[str, tuple[float, int]] = {}
 
     def notify(what: str, done: int, total: int) -> None:
-        nonlocal last
+        nonlocal told
         now = time.monotonic()
-        if now - last >= SECONDS_BETWEEN_LINES and 0 < done < total:
-            last = now
-            left = (now - began) / done * (total - done)
+        start, before = began.setdefault(what, (now, done))
+        if now - told >= SECONDS_BETWEEN_LINES and before < done < total:
+            told = now
+            left = (now - start) / (done - before) * (total - done)
             print(f"{what} {done}/{total}, about {left / 60:.0f} min left", file=sys.stderr, flush=True)
 
     return notify

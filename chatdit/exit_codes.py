@@ -20,6 +20,7 @@ BY_CLASS: dict[str, int] = {
     "chatdit.session_errors.UnknownSession": USAGE,
     "chatdit.session_errors.SessionError": FAILURE,
     "chatdit.evals.suites.idea_bench.SuiteError": USAGE,
+    "chatdit.evals.running.json_lines.BrokenLineError": USAGE,
     "chatdit.evals.running.run_folder.RunFolderError": USAGE,
     "chatdit.evals.scoring.ScoringError": USAGE,
     "chatdit.evals.judges.judge_costs.BudgetError": FAILURE,

@@ -1,6 +1,6 @@
 """The suites as an inspect_ai task, for people who live there: `inspect eval` runs the same worker and the same judge.
 
-inspect eval chatdit/evals/running/inspect_task.py -T suite=pocket -T system=offline --model none
+inspect eval evals/running/inspect_task.py -T suite=pocket -T planner=table --model none
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import asyncio
 import json
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 from inspect_ai import Task, task  # pyright: ignore[reportMissingImports]
@@ -17,6 +18,7 @@ from inspect_ai.scorer import Score, Scorer, Target, mean, scorer, stderr  # pyr
 from inspect_ai.solver import Generate, Solver, TaskState, solver  # pyright: ignore[reportMissingImports]
 
 from chatdit.evals.judges.pocket_judge import PocketJudge
+from chatdit.evals.running.pool import patiently
 from chatdit.evals.running.runner import TIMEOUT, case_seed
 from chatdit.evals.running.worker import Assignment, Worker
 from chatdit.evals.scoring import case_score
@@ -27,12 +29,12 @@ from chatdit.evals.suites.named_suite import open_suite
 
 @task
 def idea_bench(
-    suite: str = "pocket", system: str = "offline", model: str = "pocket", limit: int | None = None, seed: int = 0
+    suite: str = "pocket", planner: str = "offline", model: str = "pocket", limit: int | None = None, seed: int = 0
 ) -> Task:
     """A suite by name or folder over one of this project's planners; scores are of gated cases, in [0, 1]."""
     folder = Path(tempfile.mkdtemp(prefix="chatdit-inspect-"))
     chosen = select(open_suite(suite, folder / "suite"), limit=limit)
-    command = [sys.executable, "-P", "-m", "chatdit.eval_worker", system, model]
+    command = [sys.executable, "-P", "-m", "chatdit.eval_worker", f"planner={planner}", f"model={model}"]
     return Task(
         dataset=MemoryDataset([_sample(case) for case in chosen.cases], name=chosen.name),
         solver=draw(command, chosen, folder, seed),
@@ -49,7 +51,6 @@ def draw(command: list[str], suite: Suite, folder: Path, seed: int) -> Solver:
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         case = cases[str(state.sample_id)]
         out = folder / case.id
-        out.mkdir(exist_ok=True)
         assignment = Assignment(
             case=case.id,
             instruction=case.instruction,
@@ -58,7 +59,7 @@ def draw(command: list[str], suite: Suite, folder: Path, seed: int) -> Solver:
             folder=str(out),
         )
         async with one:
-            answered = await asyncio.to_thread(worker.draw, assignment, TIMEOUT)
+            answered, _ = await asyncio.to_thread(patiently, worker, assignment, TIMEOUT, threading.Event())
         state.output.completion = json.dumps(answered.pictures)
         return state
 

@@ -5,29 +5,33 @@ results.jsonl                          appended to, a line a case
 originals/<case>/0001.png              pictures as they were made
 outputs/<system>/<case>/0001.jpg       the same in IDEA-Bench's layout, which other people's scripts read
 verdicts/<judge>.jsonl                 appended to, a line a case
+scores/<judge>.json                    what they add up to
 logs/worker-1.log                      what each worker said
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
-import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
-from PIL import Image
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import JsonValue
 
 from chatdit.evals.judges.judge import Verdict
+from chatdit.evals.running.json_lines import append_line, cut_half_line, read_lines
+from chatdit.evals.running.kept_pictures import keep_pictures, pictures_of
 from chatdit.evals.suites.case import Case, Split
 from chatdit.tools.types import Data, Sha256
 
 Status = Literal["done", "asked", "failed"]
-SUITE = "suite"
-JPEG = {"quality": 95, "subsampling": 0}
-_M = TypeVar("_M", bound=BaseModel)
+SUITE, LOCK, DRAWING = "suite", "lock", "drawing"
+HASH = 64
+"""Digits of a SHA-256."""
 
 
 class RunFolderError(ValueError):
@@ -46,6 +50,10 @@ class Manifest(Data):
     limit: int | None
     system: str
     command: tuple[str, ...]
+    """The worker's, which names all settings that change its results."""
+    model: str | None = None
+    planner: str | None = None
+    """Both of a system of this project, for people to read."""
     seed: int
     weights: str
     config_sha256: Sha256
@@ -85,7 +93,7 @@ class RunFolder:
             return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise RunFolderError(f"no run at {self.path}: expected a folder with a manifest.json") from None
-        except (OSError, ValidationError) as error:
+        except (OSError, ValueError) as error:
             raise RunFolderError(
                 f"{path} cannot be read ({type(error).__name__}): run again into another --out"
             ) from None
@@ -95,23 +103,61 @@ class RunFolder:
         if (self.path / "manifest.json").exists():
             if not resume:
                 raise RunFolderError(f"{self.path} holds a run already: go on with --resume, or name another --out")
-        elif self.path.exists() and (not self.path.is_dir() or set(self._names()) - {SUITE}):
+        elif self.path.exists() and (not self.path.is_dir() or set(self._names()) - {SUITE, LOCK}):
             raise RunFolderError(f"{self.path} is not empty and holds no run: name another --out")
 
     def begin(self, manifest: Manifest) -> None:
-        """Write the manifest, or go on with the run that is there.
+        """Write the manifest, or go on with the run that is there, perhaps with more or fewer cases.
 
         Raises:
             RunFolderError: that is one of another configuration.
         """
         if not (self.path / "manifest.json").exists():
             self.path.mkdir(parents=True, exist_ok=True)
-            _write(self.path / "manifest.json", manifest.model_dump_json(indent=1))
+            self.rewrite(manifest)
             return
-        before, now = self.manifest.model_dump(include=_CONFIG), manifest.model_dump(include=_CONFIG)
-        differ = ", ".join(f"{name} {old!r} (now {now[name]!r})" for name, old in before.items() if old != now[name])
+        there = self.manifest
+        before, now = there.model_dump(include=_CONFIG), manifest.model_dump(include=_CONFIG)
+        differ = ", ".join(f"{n} {_shown(old)} (now {_shown(now[n])})" for n, old in before.items() if old != now[n])
         if differ:
             raise RunFolderError(f"{self.path} holds a run of another configuration: {differ}; name another --out")
+        self.rewrite(there.model_copy(update=manifest.model_dump(include={"split", "limit", "suite_root"})))
+
+    def rewrite(self, manifest: Manifest) -> None:
+        """Put another manifest in the place of the one that is there."""
+        _write(self.path / "manifest.json", manifest.model_dump_json(indent=1))
+
+    def mend(self) -> tuple[str, ...]:
+        """Cut off the lines that a killed process left half-written; a note for each."""
+        files = [self.path / "results.jsonl", *sorted((self.path / "verdicts").glob("*.jsonl"))]
+        cut = [path for path in files if cut_half_line(path)]
+        return tuple(f"{path}: a half-written last line was cut off; its case is done again" for path in cut)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps other processes from drawing into the folder; ends with the process, however that ends.
+
+        Raises:
+            RunFolderError: one does.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / LOCK).open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunFolderError(f"another process draws into {self.path}: wait for it, or end it") from None
+            yield
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder for what is being drawn, on the same disk; what a killed process left there is taken away."""
+        place = self.path / DRAWING
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
 
     @property
     def suite(self) -> Path:
@@ -120,47 +166,38 @@ class RunFolder:
 
     def results(self) -> dict[str, Result]:
         """The last line of each case."""
-        return {r.case: r for r in _lines(self.path / "results.jsonl", Result)}
+        return {r.case: r for r in read_lines(self.path / "results.jsonl", Result)}
 
     def add(self, result: Result) -> None:
         """Append a finished case."""
-        _append(self.path / "results.jsonl", result)
+        append_line(self.path / "results.jsonl", result)
 
     def keep(self, system: str, case: str, pictures: Sequence[Path]) -> tuple[str, ...]:
-        """Take finished pictures over into both layouts; returns their names in `originals`."""
-        names = []
-        for i, source in enumerate(pictures, start=1):
-            with Image.open(source) as opened:
-                picture = opened.convert("RGB")
-            original = self.path / "originals" / case / f"{i:04d}.png"
-            official = self.path / "outputs" / system / case / f"{i:04d}.jpg"
-            for path in (original, official):
-                path.parent.mkdir(parents=True, exist_ok=True)
-            picture.save(original)
-            picture.save(official, "JPEG", quality=JPEG["quality"], subsampling=JPEG["subsampling"])
-            names.append(original.name)
-        return tuple(names)
+        """As `keep_pictures`. Raises ToolError for a file that is no picture."""
+        return keep_pictures(self.path, system, case, pictures)
 
     def pictures(self, case: str) -> tuple[Path, ...]:
-        """A case's outputs in order: the originals, else those that another system left in `outputs/<model>/<case>`."""
-        originals = self.path / "originals" / case
-        if originals.is_dir():
-            return tuple(sorted(originals.glob("*.png")))
-        folders = sorted((self.path / "outputs").glob(f"*/{case}")) or [self.path / case]
-        return tuple(sorted(p for p in folders[0].glob("*") if p.stem.isdigit())) if folders[0].is_dir() else ()
+        """As `pictures_of`."""
+        return pictures_of(self.path, case)
 
     def verdicts(self, judge: str) -> dict[str, Verdict]:
         """The last verdict on each case by the judge of this name."""
-        return {v.case: v for v in _lines(self._verdicts(judge), Verdict)}
+        return {v.case: v for v in read_lines(self._verdicts(judge), Verdict) if v.judge == judge}
 
     def add_verdict(self, verdict: Verdict) -> None:
         """Append a judged case."""
-        _append(self._verdicts(verdict.judge), verdict)
+        append_line(self._verdicts(verdict.judge), verdict)
 
     def judges(self) -> tuple[str, ...]:
         """Names of those whose verdicts are here."""
-        found = (_lines(path, Verdict) for path in sorted((self.path / "verdicts").glob("*.jsonl")))
+        found = (read_lines(path, Verdict) for path in sorted((self.path / "verdicts").glob("*.jsonl")))
         return tuple(dict.fromkeys(v.judge for verdicts in found for v in verdicts))
+
+    def write_scores(self, judge: str, scores: Mapping[str, object]) -> None:
+        """Write down what the verdicts of a judge add up to."""
+        path = self.path / "scores" / f"{_file_name(judge)}.json"
+        path.parent.mkdir(exist_ok=True)
+        _write(path, json.dumps(scores, indent=1))
 
     def log(self, worker: int) -> Path:
         """Where a worker's own words go."""
@@ -172,8 +209,7 @@ class RunFolder:
         return [p.name for p in self.path.iterdir()]
 
     def _verdicts(self, judge: str) -> Path:
-        safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in judge)
-        return self.path / "verdicts" / f"{safe}.jsonl"
+        return self.path / "verdicts" / f"{_file_name(judge)}.jsonl"
 
 
 def config_sha256(values: Mapping[str, JsonValue]) -> str:
@@ -191,37 +227,14 @@ def _settled(case: Case, result: Result | None) -> bool:
     return result is not None and result.case_sha256 == case.sha256 and result.status != "failed"
 
 
-def _lines(path: Path, model: type[_M]) -> Iterator[_M]:
-    """Every whole line; a last one that a killed process left half-written is cut off."""
-    if not path.is_file():
-        return
-    lines = path.read_bytes().split(b"\n")
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            yield model.model_validate_json(line)
-        except ValidationError as error:
-            if number == len(lines):
-                return
-            first = error.errors()[0]
-            told = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-            raise RunFolderError(f"{path}, line {number} cannot be read ({told}): take the line out") from None
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return repr(" ".join(map(str, value)))
+    return value[:12] if isinstance(value, str) and len(value) == HASH else repr(value)
 
 
-def _append(path: Path, record: BaseModel) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab+") as file:
-        _cut_half_line(file.fileno(), path)
-        file.write(record.model_dump_json().encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _cut_half_line(descriptor: int, path: Path) -> None:
-    size = os.fstat(descriptor).st_size
-    if size and not path.read_bytes().endswith(b"\n"):
-        os.ftruncate(descriptor, path.read_bytes().rfind(b"\n") + 1)
+def _file_name(judge: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in judge)
 
 
 def _write(path: Path, text: str) -> None:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from chatdit.evals.judges.judge import Answer, Judge, Verdict
 from chatdit.evals.judges.judged_files import outputs_sha256
 from chatdit.evals.running.pool import Finished, draw_all
 from chatdit.evals.running.run_folder import Notify, Result, RunFolder, unfinished
-from chatdit.evals.running.worker import Assignment, Worker
+from chatdit.evals.running.worker import Answered, Assignment, Worker
 from chatdit.evals.scoring import Aggregation, JudgeErrors, Scores, score
 from chatdit.evals.suites.case import QUESTIONS, Case, Suite
+from chatdit.tools.types import ToolError
 
-Draw = Callable[[Sequence[Assignment]], Iterable[Finished]]
-"""Gives each assignment's answer as it comes: `local_pool`, or Ray's."""
+Draw = Callable[[Sequence[Assignment]], Generator[Finished, None, None]]
+"""Gives each assignment's answer as it comes: `local_pool`, or Ray's; closing it ends the workers."""
 TIMEOUT = 600.0
 
 
@@ -43,17 +44,13 @@ def run_suite(
     cases = {case.id: case for case in todo}
     done = len(suite.cases) - len(todo)
     notify("cases", done, len(suite.cases))
-    with tempfile.TemporaryDirectory(prefix="chatdit-eval-") as scratch:
-        for assignment, answered, lost in draw([_assignment(case, seed, Path(scratch)) for case in todo]):
-            case = cases[assignment.case]
-            pictures = folder.keep(system, case.id, [Path(p) for p in answered.pictures])
+    with (
+        folder.scratch() as scratch,
+        closing(draw([_assignment(case, seed, scratch) for case in todo])) as finished,
+    ):
+        for assignment, answered, lost in finished:
+            folder.add(_kept(folder, system, cases[assignment.case], assignment, answered, lost))
             shutil.rmtree(assignment.folder, ignore_errors=True)
-            told = answered.model_dump(include={"status", "reply", "plan", "seconds", "error"})
-            folder.add(
-                Result(
-                    case=case.id, case_sha256=case.sha256, pictures=pictures, seed=assignment.seed, retries=lost, **told
-                )
-            )
             done += 1
             notify("cases", done, len(suite.cases))
     return folder.results()
@@ -72,7 +69,7 @@ def judge_run(
             continue
         verdict = known.get(case.id)
         if verdict is None or not _holds(verdict, case, pictures, judge):
-            verdict = judge.verdict(case, pictures)
+            verdict = _verdict(case, pictures, judge)
             folder.add_verdict(verdict)
         found[case.id] = verdict
     notify("judged", len(suite.cases), len(suite.cases))
@@ -105,7 +102,7 @@ def no_answers() -> tuple[Answer, ...]:
 
 
 def _assignment(case: Case, seed: int, scratch: Path) -> Assignment:
-    folder = scratch / case.id
+    folder = (scratch / case.id).absolute()  # a command may change the folder that it stands in
     folder.mkdir()
     return Assignment(
         case=case.id,
@@ -114,6 +111,34 @@ def _assignment(case: Case, seed: int, scratch: Path) -> Assignment:
         seed=case_seed(seed, case.id),
         folder=str(folder),
     )
+
+
+def _kept(folder: RunFolder, system: str, case: Case, assignment: Assignment, answered: Answered, lost: int) -> Result:
+    """The case's line, its pictures taken over; a system that hands over none, or what is no picture, has failed."""
+    told = answered.model_dump(include={"status", "reply", "plan", "seconds", "error"})
+    try:
+        pictures = folder.keep(system, case.id, [Path(p) for p in answered.pictures])
+    except ToolError as error:
+        pictures = folder.keep(system, case.id, ())
+        told |= {"status": "failed", "error": str(error)}
+    if answered.status == "done" and not answered.pictures:
+        told |= {"status": "failed", "error": "the system says that it is done, and made no picture"}
+    return Result(case=case.id, case_sha256=case.sha256, pictures=pictures, seed=assignment.seed, retries=lost, **told)
+
+
+def _verdict(case: Case, pictures: Sequence[Path], judge: Judge) -> Verdict:
+    """The judge's; where a file is no picture, which another system may have left, one without any answer."""
+    try:
+        return judge.verdict(case, pictures)
+    except ToolError as error:
+        return Verdict(
+            case=case.id,
+            case_sha256=case.sha256,
+            outputs_sha256=outputs_sha256(pictures),
+            judge=judge.name,
+            fingerprint=judge.fingerprint,
+            answers=(Answer(score=None, reason=str(error)),) * QUESTIONS,
+        )
 
 
 def _holds(verdict: Verdict, case: Case, pictures: Sequence[Path], judge: Judge) -> bool:

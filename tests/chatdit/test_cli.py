@@ -55,7 +55,7 @@ FROZEN = {
     "eval effects": ["--cases", "--help", "--json", "--model", "--record", "--seed", "--tool", "-h"],
     "eval judge": [
         *("--aggregation", "--fail-under", "--help", "--json", "--judge", "--max-cost", "--name", "--no-probe"),
-        *("--prices", "--votes", "-h"),
+        *("--page", "--prices", "--suite", "--votes", "-h"),
     ],
     "eval report": ["--aggregation", "--help", "--html", "--json", "--judge", "--record", "-h"],
     "eval run": [

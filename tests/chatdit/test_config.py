@@ -89,7 +89,7 @@ def test_an_unknown_variable_names_the_nearest(monkeypatch: pytest.MonkeyPatch) 
     [
         ("CHATDIT_STEPS", "many", "steps = 'many'"),
         ("CHATDIT_SIZE", "big", "WIDTHxHEIGHT"),
-        ("CHATDIT_PLANNER", "magic", "'offline', 'openai' or 'table'"),
+        ("CHATDIT_PLANNER", "magic", "'offline', 'openai', 'table' or 'rephrase'"),
         ("CHATDIT_LLM", "[", "JSON"),
         ("CHATDIT_LLM__TIMEOUT", "-1", "greater than 0"),
         ("CHATDIT_SEED", "-1", "greater than or equal to 0"),

@@ -5,7 +5,11 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import shutil
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -143,6 +147,23 @@ def test_a_score_below_the_threshold_has_an_exit_code(
         (("compare", "nowhere", "elsewhere"), "no run at nowhere"),
         (("effects", "--tool", "paint", "--cases", "2"), "no claim of a tool 'paint': expected one of generate"),
         (("SUITE", "--ray", "127.0.0.1:1"), "--ray needs Ray"),
+        (("SUITE", "--ray", "127.0.0.1:1", "--workers", "2"), "--workers 2 does not go with --ray"),
+        (("pockte",), "expected a folder of cases in IDEA-Bench's format, or pocket; did you mean pocket?"),
+        (("jugde", "run"), "no suite at jugde"),
+        (("SUITE", "--judge", "opnai"), "--judge 'opnai' is not known: expected pocket, openai, person, none; did you"),
+        (("SUITE", "--judge", "openai", "--prices", "2"), "--prices '2': expected two numbers, such as 2.5,10"),
+        (("SUITE", "--aggregation", "groop"), "--aggregation 'groop' is not known: expected group, task, mini; did"),
+        (("SUITE", "--aggregation", "mini"), "3 cases: the mini script averages exactly 51"),
+        (
+            ("SUITE", "--model", "pocket", "--system", "command", "x {out} {instruction}"),
+            "--model 'pocket' is for this",
+        ),
+        (("SUITE", "--model", "no-such-model"), "no-such-model"),
+        (("judge", "."), ". has no manifest.json: name the suite that its pictures are for with --suite"),
+        (("judge", "cases", "--suite", "SUITE"), "cases has no picture for any case of cases"),
+        (("judge", "cases", "--suite", "nowhere"), "no suite at nowhere"),
+        (("judge", "nowhere", "--suite", "SUITE"), "no folder nowhere: expected one with outputs/<system>/<case>"),
+        (("judge", "nowhere", "--aggregation", "sum"), "--aggregation 'sum' is not known"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(
@@ -154,6 +175,7 @@ def test_what_cannot_be_done_is_said_in_one_line(
     given += [*command, "--out", "rayed"] if "--ray" in arguments else []
     said = evaluate(*given)
     assert said.code == 2 and told in said.err and said.err.count("\n") == 1 and not said.out
+    assert not list(Path().rglob("results.jsonl")), "it was drawn"
 
 
 def test_another_configuration_is_not_gone_on_with(evaluate: CommandLine, suite: str, command: tuple[str, ...]) -> None:
@@ -162,6 +184,83 @@ def test_another_configuration_is_not_gone_on_with(evaluate: CommandLine, suite:
     assert again.code == 2 and "holds a run already: go on with --resume" in again.err
     other = evaluate(suite, *command, "--out", "run", "--resume", "--seed", "4")
     assert other.code == 2 and "another configuration: seed 0 (now 4)" in other.err
+
+
+def test_scores_are_kept_with_the_run(evaluate: CommandLine, suite: str, command: tuple[str, ...]) -> None:
+    said = evaluate(suite, *command, "--out", "run", "--json")
+    assert json.loads(Path("run/scores/pocket.json").read_text()) == json.loads(said.out)
+    told = json.loads(Path("run/manifest.json").read_text())
+    assert (told["system"], told["model"], told["planner"], told["weights"]) == ("command", None, None, "unknown")
+
+
+def test_a_run_may_grow(evaluate: CommandLine, suite: str, command: tuple[str, ...]) -> None:
+    few = evaluate(suite, *command, "--out", "run", "--limit", "1", "--json")
+    assert json.loads(few.out)["counts"]["cases"] == 1
+    half = Path("run/results.jsonl")
+    half.write_bytes(half.read_bytes() + b'{"case":')
+    all_cases = evaluate(suite, *command, "--out", "run", "--resume", "--json")
+    assert json.loads(all_cases.out)["counts"] == {"cases": 3, "missing": 1, "unreadable": 0}
+    assert "note: run/results.jsonl: a half-written last line was cut off" in all_cases.err
+    lines = [json.loads(line)["case"] for line in half.read_text().splitlines()]
+    assert sorted(lines) == ["drawing_0000", "drawing_0001", "drawing_0002"], "each was drawn once"
+
+
+def test_another_systems_pictures_are_judged_and_compared(
+    evaluate: CommandLine, suite: str, command: tuple[str, ...]
+) -> None:
+    ours = json.loads(evaluate(suite, *command, "--out", "run", "--json").out)
+    shutil.copytree("run/outputs/command", "theirs/outputs/their-model")
+    said = evaluate("judge", "theirs", "--suite", suite, "--json")
+    told = json.loads(said.out)
+    assert said.code == 0 and told["system"] == "their-model" and told["counts"] == ours["counts"]
+    assert evaluate("compare", "run", "theirs").code == 0
+    Path(suite).rename("moved")
+    assert evaluate("judge", "theirs").code == 2
+    assert json.loads(evaluate("judge", "theirs", "--suite", "moved", "--json").out)["overall"] == told["overall"]
+
+
+def test_a_judge_out_of_reach_costs_no_picture(
+    evaluate: CommandLine, suite: str, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyless = evaluate(suite, *command, "--out", "run", "--judge", "openai")
+    assert keyless.code == 4 and keyless.err.count("\n") == 1 and not Path("run").exists()
+    monkeypatch.setenv("CHATDIT_LLM__BASE_URL", "http://127.0.0.1:9/v1")
+    said = evaluate(suite, *command, "--out", "run", "--judge", "openai")
+    assert said.code == 4 and len(Path("run/results.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_person_judges_on_a_page(
+    evaluate: CommandLine, suite: str, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chatdit.evals.judges.person import PersonJudgeServer
+
+    def leave(self: PersonJudgeServer, timeout: float | None = None) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PersonJudgeServer, "wait", leave)
+    evaluate(suite, *command, "--out", "run", "--judge", "none")
+    said = evaluate("judge", "run", "--page", "--name", "ann", "--json")
+    assert said.code == 0 and "judge at http://127.0.0.1:" in said.err and "go on with the same command" in said.err
+    assert json.loads(said.out)["judge"] == "person:ann" and json.loads(said.out)["counts"]["missing"] == 3
+    unnamed = evaluate("judge", "run", "--judge", "person", "--name", "a/b")
+    assert unnamed.code == 2 and "the judge's name 'a/b'" in unnamed.err
+
+
+def test_ctrl_c_keeps_what_is_finished(suite: str, tmp_path: Path) -> None:
+    program = "import sys, time; time.sleep(300) if 'dog' in sys.argv[1] else print('Which?')"
+    template = f"{sys.executable} -c {json.dumps(program)} {{instruction}} {{out}}"
+    words = ["eval", suite, "--system", "command", template, "--judge", "none", "--out", str(tmp_path / "run")]
+    code = "import sys; from chatdit.cli import main; sys.argv[0] = 'chatdit'; main()"
+    process = subprocess.Popen([sys.executable, "-P", "-c", code, *words], stderr=subprocess.PIPE, text=True)
+    results, deadline = tmp_path / "run" / "results.jsonl", time.monotonic() + 60
+    while not results.is_file():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130 and "Traceback" not in said
+    assert [json.loads(line)["case"] for line in results.read_text().splitlines()] == ["drawing_0000"]
+    assert not (tmp_path / "run" / "drawing").exists()
 
 
 def test_a_first_word_that_is_no_command_is_a_suite(evaluate: CommandLine, suite: str) -> None:

@@ -2,7 +2,8 @@
 
     fake_system.py FOLDER
 
-"die", "hang", "babble" and "die once" do that; "ask" asks; "two" draws two pictures. Each call leaves a line in FOLDER.
+"die", "hang", "babble" and "die once" do that; "ask" asks; "two" draws two pictures; "spoil" leaves what is no picture,
+"boast" nothing at all. Each call leaves a line in FOLDER.
 """
 
 from __future__ import annotations
@@ -31,9 +32,13 @@ def draw(told: Assignment, notes: Path) -> Answered:
         time.sleep(60)
     if wish == "ask":
         return Answered(status="asked", reply="Which colour?")
+    if wish == "boast":
+        return Answered(status="done")
     paths = [Path(told.folder) / f"{i}.png" for i in range(2 if wish == "two" else 1)]
     for i, path in enumerate(paths):
         Image.new("RGB", (32, 32), (told.seed % 256, 100 * i, len(told.inputs))).save(path)
+    if wish == "spoil":
+        paths[0].write_text("no picture")
     return Answered(status="done", pictures=tuple(map(str, paths)), reply="Drew it.", plan={"n": 1}, seconds=0.5)
 
 

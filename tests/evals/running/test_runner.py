@@ -14,11 +14,13 @@ from PIL import Image
 
 from chatdit.evals.judges.judge import Answer, Verdict
 from chatdit.evals.judges.judged_files import outputs_sha256
+from chatdit.evals.running.json_lines import BrokenLineError
 from chatdit.evals.running.pool import draw_all
 from chatdit.evals.running.run_folder import Manifest, Result, RunFolder, RunFolderError, config_sha256
 from chatdit.evals.running.runner import case_seed, judge_run, local_pool, run_suite, score_run
 from chatdit.evals.running.worker import Assignment, Worker, WorkerLost
 from chatdit.evals.suites.case import Case, Suite
+from chatdit.tools.images import load_picture
 
 MakeSuite = Callable[..., Suite]
 
@@ -98,6 +100,16 @@ def test_a_worker_that_misbehaves_costs_its_case_and_no_other(
     assert [call[0] for call in _calls(tmp_path)].count("task_0001") == 2, "tried twice"
 
 
+@pytest.mark.parametrize(("wish", "told"), [("spoil", "0.png' is not a picture"), ("boast", "and made no picture")])
+def test_what_is_no_picture_fails_its_case_and_no_other(
+    make_suite: MakeSuite, system: list[str], tmp_path: Path, wish: str, told: str
+) -> None:
+    folder = _run(make_suite("one", wish, "two"), tmp_path, system)
+    results = folder.results()
+    assert [results[c].status for c in sorted(results)] == ["done", "failed", "done"]
+    assert told in results["task_0001"].error and folder.pictures("task_0001") == ()
+
+
 def test_a_case_that_a_worker_died_on_is_tried_again(make_suite: MakeSuite, system: list[str], tmp_path: Path) -> None:
     result = _run(make_suite("die once", "one"), tmp_path, system).results()["task_0000"]
     assert (result.status, result.retries) == ("done", 1)
@@ -133,7 +145,7 @@ def test_ending_early_ends_the_workers(system: list[str], tmp_path: Path) -> Non
     answers = draw_all(given, lambda n: Worker(system, tmp_path / "log", 1), 1, 60)
     assert next(answers)[1].status == "done"
     pid = int(_calls(tmp_path)[0][1])
-    answers.close()  # type: ignore[attr-defined]
+    answers.close()
     assert not _alive(pid)
 
 
@@ -193,7 +205,7 @@ def test_a_broken_line_in_the_middle_is_named(make_suite: MakeSuite, system: lis
     folder = _run(make_suite("one", "two"), tmp_path, system)
     lines = (folder.path / "results.jsonl").read_text().splitlines(keepends=True)
     (folder.path / "results.jsonl").write_text('{"case": 3}\n' + "".join(lines))
-    with pytest.raises(RunFolderError, match=r"results.jsonl, line 1 cannot be read .*: take the line out"):
+    with pytest.raises(BrokenLineError, match=r"results.jsonl, line 1 cannot be read .*: take the line out"):
         folder.results()
 
 
@@ -207,6 +219,8 @@ class _CountingJudge:
 
     def verdict(self, case: Case, outputs: Sequence[Path]) -> Verdict:
         self.asked.append(case.id)
+        for path in outputs:
+            load_picture(path)
         return Verdict(
             case=case.id, case_sha256=case.sha256, outputs_sha256=outputs_sha256(outputs), judge=self.name,
             fingerprint=self.fingerprint, answers=(Answer(score=True),) * 6,
@@ -229,6 +243,19 @@ def test_a_judge_is_asked_once_about_the_same_pictures(
     assert judge.asked[2:] == ["task_0001", "task_0000", "task_0001"]
     scores = score_run(suite, verdicts)
     assert scores.missing == 1 and scores.categories["T2I"].value == 50 and scores.categories["I2I"].value == 100
+
+
+def test_what_a_judge_cannot_open_is_counted_as_unanswered(
+    make_suite: MakeSuite, system: list[str], tmp_path: Path
+) -> None:
+    suite, judge = make_suite("one", "two"), _CountingJudge()
+    folder = _run(suite, tmp_path, system)
+    (folder.path / "originals/task_0000/0001.png").write_text("no picture")
+    verdicts = judge_run(suite, folder, judge)
+    assert {a.score for a in verdicts["task_0000"].answers} == {None}
+    assert "0001.png" in verdicts["task_0000"].answers[0].reason
+    assert score_run(suite, verdicts).unreadable == 6
+    assert judge_run(suite, folder, judge) == verdicts and judge.asked == ["task_0000", "task_0001"]
 
 
 def test_results_of_other_people_are_judged_where_they_lie(make_suite: MakeSuite, tmp_path: Path) -> None:
