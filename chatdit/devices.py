@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from chatdit.exit_codes import UsageError
@@ -23,3 +24,13 @@ def named_device(name: str) -> torch.device:
         found = f"cuda:0 to cuda:{count - 1}" if count else "no CUDA device"
         raise UsageError(f"--device {name[:40]} is not here: torch finds {found}; use that, or cpu")
     return device
+
+
+def visible_gpus() -> tuple[str, ...]:
+    """The CUDA devices that this process may use, each as CUDA_VISIBLE_DEVICES names it."""
+    import torch
+
+    said = os.environ.get("CUDA_VISIBLE_DEVICES")
+    named = None if said is None else [name.strip() for name in said.split(",")]
+    count = torch.cuda.device_count()
+    return tuple(str(i) for i in range(count)) if named is None else tuple(named[:count])

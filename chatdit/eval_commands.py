@@ -39,10 +39,12 @@ JudgeName = Annotated[str, typer.Option(metavar="J", help="pocket, openai, perso
 Painter = Annotated[str | None, typer.Option("--model", metavar="M", help="pocket, a diffusers folder, or a hub id.")]
 KnownJudge = Annotated[str | None, typer.Option(metavar="J", help="Whose verdicts, where several have judged.")]
 Mean = Annotated[str, typer.Option(metavar="A", help="A category's mean: group (the leaderboard's), task or mini.")]
-Votes = Annotated[int, typer.Option(min=1, metavar="N", help="Of a language model, on each question.")]
-MaxCost = Annotated[float | None, typer.Option(min=0, metavar="USD", help="Stop before calls cost more.")]
-Price = Annotated[str | None, typer.Option(metavar="IN,OUT", help="US dollars for a million tokens in and out.")]
-NoProbe = Annotated[bool, typer.Option("--no-probe", help="Do not ask a language model first whether it can see.")]
+Votes = Annotated[int | None, typer.Option(min=1, metavar="N", help="Of --judge openai on a question; 3 by default.")]
+MaxCost = Annotated[
+    float | None, typer.Option(min=0, metavar="USD", help="Of --judge openai: stop before it costs more.")
+]
+Price = Annotated[str | None, typer.Option(metavar="IN,OUT", help="Of --judge openai: US dollars a million tokens.")]
+NoProbe = Annotated[bool, typer.Option("--no-probe", help="Of --judge openai: not asked whether it can see.")]
 FailUnder = Annotated[float | None, typer.Option(metavar="X", help="Exit code 5 if the overall score is below.")]
 
 
@@ -61,7 +63,7 @@ def run(
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="The same for systems to be compared.")] = 0,
     timeout: Annotated[float, typer.Option(min=1, metavar="S", help="Seconds for one case.")] = 600,
     model: Painter = None,
-    votes: Votes = 3,
+    votes: Votes = None,
     prices: Price = None,
     max_cost: MaxCost = None,
     no_probe: NoProbe = False,
@@ -94,8 +96,8 @@ def judge_command(
         str | None, typer.Option(metavar="SUITE", help="What the pictures are for, where DIR does not say it.")
     ] = None,
     page: Annotated[bool, typer.Option("--page", help="Judge on a page in your browser: --judge person.")] = False,
-    name: Annotated[str, typer.Option(metavar="NAME", help="Of the person who judges.")] = "anonymous",
-    votes: Votes = 3,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Of --judge person; anonymous by default.")] = None,
+    votes: Votes = None,
     prices: Price = None,
     max_cost: MaxCost = None,
     no_probe: NoProbe = False,

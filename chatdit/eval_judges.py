@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 JUDGES = ("pocket", "openai", "person")
 NONE = "none"
+VOTES = 3
+"""Of a language model on each question, where it is not said."""
 
 
 @dataclass(frozen=True)
@@ -27,22 +29,36 @@ class JudgeWish:
     """A judge as it is asked for."""
 
     judge: str
-    votes: int
-    prices: str | None
-    max_cost: float | None
+    votes: int | None = None
+    prices: str | None = None
+    max_cost: float | None = None
     probe: bool = True
-    name: str = "anonymous"
+    name: str | None = None
 
     def check(self, *, none: bool = False) -> None:
         """Before anything is drawn. Raises UsageError, BudgetError or EndpointError for what would fail later."""
-        if one_of(self.judge, (*JUDGES, NONE) if none else JUDGES, "--judge") == "openai":
+        judge = one_of(self.judge, (*JUDGES, NONE) if none else JUDGES, "--judge")
+        for option, owner, said in self._options():
+            if said is not None and judge != owner:
+                raise UsageError(f"{option} is for --judge {owner} and does not go with {judge}: leave one of them out")
+        if judge == "openai":
             _openai_judge(self)
+
+    def _options(self) -> tuple[tuple[str, str, object], ...]:
+        """Each option that belongs to one judge alone: its name, the judge, and what was said or None."""
+        return (
+            ("--votes", "openai", self.votes),
+            ("--prices", "openai", self.prices),
+            ("--max-cost", "openai", self.max_cost),
+            ("--no-probe", "openai", None if self.probe else True),
+            ("--name", "person", self.name),
+        )
 
 
 def judge_with(wish: JudgeWish, folder: RunFolder, suite: Suite) -> str:
     """Have the run in a folder judged; gives the judge's name. Raises UsageError, or what the judge raises."""
     if wish.judge == "person":
-        return _person(folder, suite, wish.name)
+        return _person(folder, suite, wish.name or "anonymous")
     judge = _pocket_judge() if wish.judge == "pocket" else _openai_judge(wish)
     with progress() as notify:
         judge_run(suite, folder, judge, notify)
@@ -65,7 +81,7 @@ def _openai_judge(wish: JudgeWish) -> Judge:
     return OpenAIJudge(
         chosen if llm.model is None else replace(chosen, model=llm.model),
         cache=data_dir() / "judge-votes",
-        votes=wish.votes,
+        votes=VOTES if wish.votes is None else wish.votes,
         prices=_prices(wish.prices),
         max_cost_usd=wish.max_cost,
         probe=wish.probe,

@@ -60,7 +60,10 @@ def draw(wish: Wish, *, workers: int, ray: str | None, timeout: float, resume: b
     chosen = select(suite, split, wish.limit)
     score_run(chosen, {}, how)  # an aggregation that these cases do not have is refused before they are drawn
     command = system.worker
-    pool = local_pool(folder, command, workers, timeout) if ray is None else _ray_pool(ray, command, timeout)
+    if ray is None:
+        pool = local_pool(folder, command, workers, timeout, system.gpus() if workers > 1 else ())
+    else:
+        pool = _ray_pool(ray, command, timeout)
     with folder.held(), progress() as notify:
         folder.begin(manifest(system, suite, wish.suite, split, wish.limit, wish.seed))
         _note(folder.mend())

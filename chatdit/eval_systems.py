@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from chatdit.config import load_settings
+from chatdit.devices import visible_gpus
 from chatdit.evals.records import commit, versions
 from chatdit.evals.running import command_system
 from chatdit.evals.running.run_folder import Manifest, config_sha256
@@ -45,6 +46,10 @@ class System:
         from chatdit.workshop import Workshop
 
         return Workshop(self.settings).painter.weights_hash()
+
+    def gpus(self) -> tuple[str, ...]:
+        """The GPUs that its workers may be spread over; none where the settings name the device."""
+        return visible_gpus() if self.settings is None or self.settings.device in ("auto", "cuda") else ()
 
 
 def named_system(name: str, template: str | None, model: str | None) -> System:

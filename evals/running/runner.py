@@ -23,12 +23,20 @@ Draw = Callable[[Sequence[Assignment]], Generator[Finished, None, None]]
 TIMEOUT = 600.0
 
 
-def local_pool(folder: RunFolder, command: Sequence[str], workers: int, timeout: float = TIMEOUT) -> Draw:
-    """Workers on this machine, which share its cores."""
+def local_pool(
+    folder: RunFolder, command: Sequence[str], workers: int, timeout: float = TIMEOUT, gpus: Sequence[str] = ()
+) -> Draw:
+    """Workers on this machine, which share its cores and, of several GPUs, take turns to be given one each.
+
+    GPUs are named as CUDA_VISIBLE_DEVICES names them.
+    """
     threads = max(1, (os.cpu_count() or 1) // workers)
-    return lambda assignments: draw_all(
-        assignments, lambda number: Worker(command, folder.log(number), threads), workers, timeout
-    )
+
+    def make(number: int) -> Worker:
+        alone = {"CUDA_VISIBLE_DEVICES": gpus[(number - 1) % len(gpus)]} if len(gpus) > 1 else {}
+        return Worker(command, folder.log(number), threads, alone)
+
+    return lambda assignments: draw_all(assignments, make, workers, timeout)
 
 
 def run_suite(

@@ -152,6 +152,10 @@ def test_a_score_below_the_threshold_has_an_exit_code(
         (("jugde", "run"), "no suite at jugde"),
         (("SUITE", "--judge", "opnai"), "--judge 'opnai' is not known: expected pocket, openai, person, none; did you"),
         (("SUITE", "--judge", "openai", "--prices", "2"), "--prices '2': expected two numbers, such as 2.5,10"),
+        (("SUITE", "--votes", "5"), "--votes is for --judge openai and does not go with pocket: leave one of them out"),
+        (("SUITE", "--judge", "none", "--max-cost", "1"), "--max-cost is for --judge openai and does not go with none"),
+        (("judge", "nowhere", "--no-probe"), "--no-probe is for --judge openai"),
+        (("judge", "nowhere", "--name", "Ada"), "--name is for --judge person and does not go with pocket"),
         (("SUITE", "--aggregation", "groop"), "--aggregation 'groop' is not known: expected group, task, mini; did"),
         (("SUITE", "--aggregation", "mini"), "3 cases: the mini script averages exactly 51"),
         (

@@ -6,7 +6,8 @@ Layout legend: B batch, N image tokens, E elements of a token, L text tokens.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -34,11 +35,13 @@ class BaseRecipe(PoolRecipe):
     """How the base model is trained: beside what is drawn, its double and single blocks."""
 
     blocks: tuple[int, int] = (1, 7)
-    matrix_rate: float = 2e-3
+    batches: Mapping[int, int] = field(default_factory=lambda: {1: 192, 2: 96, 4: 48})
+    shares: Mapping[int, float] = field(default_factory=lambda: {1: 0.47, 2: 0.25, 4: 0.28})
+    matrix_rate: float = 3e-3
 
 
 SMALL_RECIPE = BaseRecipe(
-    batches={1: 64, 2: 32, 3: 20, 4: 16}, pool=4096, first=256, chunk=16, reuse=6, loaders=0, compile=False
+    batches={1: 64, 2: 32, 4: 16}, pool=4096, first=256, chunk=16, reuse=6, loaders=0, compile=False
 )
 """For a machine without a GPU."""
 

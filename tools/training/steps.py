@@ -90,7 +90,8 @@ class RecordedStep:
                 self._forget()
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._memory):
+        # NCCL's watchdog asks the device from a thread of its own, which must not end the recording
+        with torch.cuda.graph(graph, pool=self._memory, capture_error_mode="thread_local"):
             loss = self._loss_of(still)
             loss.backward()  # type: ignore[no-untyped-call]
         recorded = _Recorded(graph, still, [p.grad for p in self._parameters], loss.detach())

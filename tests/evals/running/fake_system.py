@@ -20,7 +20,8 @@ from chatdit.evals.running.worker import Answered, Assignment
 
 def draw(told: Assignment, notes: Path) -> Answered:
     with (notes / "calls.txt").open("a") as file:
-        file.write(f"{told.case} {os.getpid()} {os.environ['OMP_NUM_THREADS']}\n")
+        gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
+        file.write(f"{told.case} {os.getpid()} {os.environ['OMP_NUM_THREADS']} {gpu}\n")
     wish = told.instruction.rstrip(".").lower()
     if wish == "die" or (wish == "die once" and not (notes / "died").exists()):
         (notes / "died").touch()

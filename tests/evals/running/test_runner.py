@@ -283,3 +283,19 @@ def test_a_worker_starts_anew_after_it_was_lost(system: list[str], tmp_path: Pat
     worker.close()
     worker.close()
     assert len({call[1] for call in _calls(tmp_path)}) == 2
+
+
+def test_workers_are_spread_over_gpus(
+    make_suite: MakeSuite, system: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    suite = make_suite(*["one"] * 8)
+    folder = RunFolder(tmp_path / "out")
+    folder.begin(manifest(suite))
+    run_suite(suite, folder, "fake", local_pool(folder, system, 3, gpus=("0", "2")), seed=0)
+    given = dict(sorted({call[1]: call[3] for call in _calls(tmp_path)}.items()))
+    assert set(given.values()) <= {"0", "2"} and "0" in given.values()
+    one = RunFolder(tmp_path / "alone")
+    one.begin(manifest(suite))
+    run_suite(suite, one, "fake", local_pool(one, system, 1, gpus=("5",)), seed=0)
+    assert _calls(tmp_path)[-1][3] == "all", "a single GPU is left as it is"
