@@ -9,7 +9,7 @@ from typing import Literal
 from chatdit.agents.brain import Request
 from chatdit.agents.clauses import Noun
 from chatdit.agents.drafts import Draft, draft_of
-from chatdit.agents.instruction import Element, InstructionInput
+from chatdit.agents.instruction import Element, InstructionInput, OutputSpec
 from chatdit.agents.lexer import Lexeme
 from chatdit.tools.types import ImageRef, Role
 
@@ -24,6 +24,8 @@ class Known:
     draft: Draft
     number: int = 0
     image: ImageRef | None = None
+    shows: OutputSpec | None = None
+    """What it shows, when words tell all of that."""
 
 
 @dataclass
@@ -76,7 +78,8 @@ class Context:
             raise ValueError(f"picture {known.name} has no image to refer to")
         taken = {given.id for given in self.inputs}
         name = next(f"input_{n}" for n in range(1, len(taken) + 2) if f"input_{n}" not in taken)
-        self.inputs.append(InstructionInput(id=name, image=known.image, role=role, picture=known.number))
+        given = InstructionInput(id=name, image=known.image, role=role, picture=known.number, shows=known.shows)
+        self.inputs.append(given)
         return name
 
     def _by_order(self, word: Lexeme) -> Known | str:
@@ -96,10 +99,13 @@ class Context:
 
 def context_of(request: Request, described: Sequence[Draft] = ()) -> Context:
     """The pictures that `request` can refer to; `described` are drafts of the attached pictures' descriptions."""
-    past = [Known("past", f"#{p.number}", draft_of(p.output), p.number, p.image) for p in request.pictures]
+    past = [
+        Known("past", f"#{p.number}", draft_of(p.output), p.number, p.image, p.output if p.output.told else None)
+        for p in request.pictures
+    ]
     drafts = [*described, *[Draft()] * len(request.inputs)]
     attached = [
-        Known("attached", given.id, draft, image=given.image)
+        Known("attached", given.id, draft, image=given.image, shows=given.shows)
         for given, draft in zip(request.inputs, drafts, strict=False)
         if given.picture is None
     ]

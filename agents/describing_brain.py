@@ -8,33 +8,36 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from chatdit.agents.brain import Brain, Painter, Request
-from chatdit.agents.instruction import Instruction
+from chatdit.agents.drafts import can_draw, told_output
+from chatdit.agents.instruction import Instruction, InstructionInput
 from chatdit.agents.plan import Plan
 from chatdit.tools.types import ImageRef, Problem
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from chatdit.tools.pocket.sight import Sight
+    from chatdit.tools.pocket.sight import Seen, Sight
 
-Describe = Callable[[ImageRef], str]
-"""What a picture shows, in words; empty where that cannot be told."""
+See = Callable[[ImageRef], "Seen | None"]
+"""What a picture shows; None where that cannot be told."""
 
 
 class DescribingBrain:
     """Another brain, told what is in the pictures that nobody has described."""
 
-    def __init__(self, brain: Brain, describe: Describe) -> None:
-        self._brain, self._describe = brain, describe
+    def __init__(self, brain: Brain, see: See) -> None:
+        self._brain, self._see = brain, see
         self.name = brain.name
 
     def parse(self, request: Request) -> Instruction:
         """As the brain within; what was seen in each picture is among the notices. Raises as that one does."""
         inputs, notices = [], []
         for number, given in enumerate(request.inputs, start=1):
-            told = "" if given.description or given.picture is not None else self._describe(given.image)
-            inputs.append(given.model_copy(update={"description": told}) if told else given)
-            notices += [f"In image {number} I see {told}."] if told else []
+            seen = None if given.description or given.picture is not None else self._see(given.image)
+            if seen is not None:
+                given = _told(given, seen)
+                notices.append(f"In image {number} I see {given.description}.")
+            inputs.append(given)
         instruction = self._brain.parse(replace(request, inputs=tuple(inputs)))
         return instruction.model_copy(update={"notices": (*notices, *instruction.notices)})
 
@@ -54,4 +57,11 @@ def describing(brain: Brain, open_image: Callable[[ImageRef], Image.Image]) -> D
 
         return Sight()
 
-    return DescribingBrain(brain, lambda image: sight().describe(open_image(image)))
+    return DescribingBrain(brain, lambda image: sight().look(open_image(image)))
+
+
+def _told(given: InstructionInput, seen: Seen) -> InstructionInput:
+    """With what was seen in words and, when nothing is missing there, as data."""
+    nameable = all(can_draw(thing.subject) for thing in seen.scene.things)
+    shows = told_output(seen.scene, given.id) if seen.whole and nameable else None
+    return given.model_copy(update={"description": seen.caption, "shows": shows})

@@ -69,6 +69,15 @@ def output_of(draft: Draft, number: int, references: Sequence[str], description:
     )
 
 
+def told_output(scene: Scene, name: str) -> OutputSpec:
+    """The picture called `name` that shows `scene`."""
+    elements = tuple(
+        Element(subject=t.subject, count=t.count, size=t.size, tint=t.tint, position=t.position) for t in scene.things
+    )
+    draft = Draft(elements, scene.relation, scene.background, scene.style)
+    return output_of(draft, 1, ()).model_copy(update={"id": name, "told": True})
+
+
 def fit(draft: Draft, *, has_reference: bool = False) -> Fitted:
     """The nearest draft that the painter can draw, with a notice for each wish left out.
 
@@ -82,11 +91,16 @@ def fit(draft: Draft, *, has_reference: bool = False) -> Fitted:
         faults = check(scene_of(fitted))
         questions += [f"I cannot draw {_listed(fitted)}: {fault}. What should I draw instead?" for fault in faults]
     for element in fitted.elements:
-        if element.subject in SUBJECTS and SUBJECTS[element.subject].held_out and not has_reference:
+        if element.subject in SUBJECTS and not can_draw(element.subject) and not has_reference:
             questions.append(
                 f"The painter was never shown {_a(element.subject)}; attach a picture of one, or which subject instead?"
             )
     return Fitted(fitted, (*notices, *more), tuple(questions))
+
+
+def can_draw(subject: str) -> bool:
+    """Whether the painter was ever shown the subject, so that its name is enough."""
+    return subject in SUBJECTS and not SUBJECTS[subject].held_out
 
 
 def same_picture(one: Draft, other: Draft) -> bool:

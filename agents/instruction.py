@@ -12,18 +12,6 @@ Position = Literal["left", "right", "top", "bottom", "middle"]
 RelationKind = Literal["left of", "right of", "above", "below"]
 
 
-class InstructionInput(Data):
-    """One picture that goes in: attached to this turn, or an earlier picture of the session."""
-
-    id: str
-    """`input_1`, `input_2`, ... in the order of attachment, then earlier pictures referred to."""
-    image: ImageRef
-    role: Role = "subject"
-    description: str = ""
-    picture: int | None = None
-    """The session's picture number (`#7`) when it was made or shown earlier; None for a new file."""
-
-
 class Element(Data):
     """One subject in an output: what, how many, how big, which colour, where."""
 
@@ -58,6 +46,8 @@ class OutputSpec(Data):
     """Ids of inputs or of earlier outputs that this picture must agree with."""
     size: tuple[int, int] | None = None
     """Width and height in pixels; None leaves it to the painter."""
+    told: bool = False
+    """True when `description` tells all that it shows: no picture need be seen to draw it."""
 
     @model_validator(mode="before")
     @classmethod
@@ -70,6 +60,20 @@ class OutputSpec(Data):
     def subjects(self) -> tuple[str, ...]:
         """Canonical subject names in order of mention, each once."""
         return tuple(dict.fromkeys(e.subject for e in self.elements))
+
+
+class InstructionInput(Data):
+    """One picture that goes in: attached to this turn, or an earlier picture of the session."""
+
+    id: str
+    """`input_1`, `input_2`, ... in the order of attachment, then earlier pictures referred to."""
+    image: ImageRef
+    role: Role = "subject"
+    description: str = ""
+    picture: int | None = None
+    """The session's picture number (`#7`) when it was made or shown earlier; None for a new file."""
+    shows: OutputSpec | None = None
+    """What it shows, when words tell all of that."""
 
 
 class Instruction(Data):

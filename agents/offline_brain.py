@@ -14,7 +14,7 @@ from chatdit.agents.answers import with_open_question
 from chatdit.agents.brain import MAX_PICTURES, Painter, Request, check_length
 from chatdit.agents.clause_reader import read_clause
 from chatdit.agents.clauses import Clause
-from chatdit.agents.drafts import DEFAULT_BACKGROUND, Draft, fit, output_of, same_picture
+from chatdit.agents.drafts import DEFAULT_BACKGROUND, Draft, can_draw, fit, output_of, same_picture
 from chatdit.agents.instruction import Instruction, OutputSpec
 from chatdit.agents.lexer import Lexeme, lex
 from chatdit.agents.open_vocabulary import describe_freely
@@ -158,21 +158,26 @@ class _Parse:
             self.default_place = True
         references = [self.context.refer(known, role) for known, role in built.sources]
         output = output_of(draft, len(self.outputs) + 1, references, description)
+        told = description is None and not self.open_vocabulary and all(known.shows for known, _ in built.sources)
+        if told and all(can_draw(element.subject) for element in draft.elements):
+            output = output.model_copy(update={"told": True})
         if built.edited and built.sources:
             self.kept.append("everything else")
         self.outputs.append(output)
         drawn = Draft(output.elements, draft.relation, output.background, output.style)
-        self.context.outputs.append(Known("output", output.id, drawn))
+        self.context.outputs.append(Known("output", output.id, drawn, shows=output if output.told else None))
 
     def _use_attachments(self) -> None:
         """Pictures attached but not mentioned are references for the first output, and the person is told."""
         used = {name for output in self.outputs for name in output.references}
-        unused = [known.name for known in self.context.attached if known.name not in used]
+        spare = [known for known in self.context.attached if known.name not in used]
+        unused = [known.name for known in spare]
         if not unused or not self.outputs:
             return
         first = self.outputs[0]
         subjects = " and the ".join(first.subjects) or "subject"
-        self.outputs[0] = first.model_copy(update={"references": (*first.references, *unused)})
+        told = first.told and all(known.shows for known in spare)
+        self.outputs[0] = first.model_copy(update={"references": (*first.references, *unused), "told": told})
         names = ", ".join(name.replace("input_", "image ") for name in unused)
         self.notices.append(f"You did not say what {names} is for; I use it as the look of the {subjects}.")
 

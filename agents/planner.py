@@ -3,6 +3,9 @@
 Outputs that must agree share one context. A set too large for one context goes over several, and
 its first picture is shown to every later one as an anchor. All other outputs get a node of their
 own, so that each is stored, cached and resumed by itself.
+
+A painter that knows every word it is told needs no picture for what words tell (`OutputSpec.told`). It is shown one
+only where it should look the same: what it sees it repeats, the spot, the colour and the style too.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from itertools import groupby
 from pydantic import JsonValue
 
 from chatdit.agents.brain import Painter
-from chatdit.agents.instruction import Instruction, OutputSpec
+from chatdit.agents.instruction import Element, Instruction, OutputSpec
 from chatdit.agents.plan import Node, Plan, PlanError, PlanOutput
 from chatdit.tools.generate_request import derived_seed
 from chatdit.tools.types import Problem
@@ -31,7 +34,11 @@ def plan_instruction(instruction: Instruction, painter: Painter, seed: int = 0) 
         raise PlanError(*problems)
     draft = Draft(instruction, seed)
     for outputs in agreeing_sets(instruction):
-        _draw_set(draft, outputs, painter)
+        if painter.open_vocabulary or not all(output.told for output in outputs):
+            _draw_set(draft, outputs, painter)
+        else:
+            for alike in _alike(instruction, outputs):
+                _draw_set(draft, alike, painter)
     return draft.plan()
 
 
@@ -87,7 +94,7 @@ class Draft:
 
     def position(self, output: OutputSpec) -> int:
         """Where `output` stands among those asked for, from 0."""
-        return self.instruction.outputs.index(output)
+        return [asked.id for asked in self.instruction.outputs].index(output.id)
 
     def _reference(self, name: str) -> JsonValue:
         for entry in self.instruction.inputs:
@@ -114,6 +121,32 @@ def _draw_set(draft: Draft, outputs: Sequence[OutputSpec], painter: Painter) -> 
             position = draft.position(now[0])
             draft.draw(now, shown, context, derived_seed(draft.seed, position) if position else draft.seed)
             anchor = anchor or now[0].id
+
+
+def _alike(instruction: Instruction, outputs: Sequence[OutputSpec]) -> Iterator[list[OutputSpec]]:
+    """The set as a whole when its pictures look alike, else one by one; each is shown only what looks like it."""
+    shows = {entry.id: entry.shows for entry in instruction.inputs} | {o.id: o for o in instruction.outputs}
+    seen_by = [tuple(r for r in o.references if (shown := shows[r]) is None or look_alike(shown, o)) for o in outputs]
+    told = [o.model_copy(update={"references": seen}) for o, seen in zip(outputs, seen_by, strict=True)]
+    if all(look_alike(told[0], output) for output in told):
+        yield told
+        return
+    members = {output.id for output in outputs}
+    for output in told:
+        yield [output.model_copy(update={"references": tuple(r for r in output.references if r not in members)})]
+
+
+def look_alike(one: OutputSpec, other: OutputSpec) -> bool:
+    """Whether two pictures show a subject in common, and such subjects with one look, at one spot, in one style."""
+    subjects = set(one.subjects) & set(other.subjects)
+    mine, theirs = ([_placed(e) for e in o.elements if e.subject in subjects] for o in (one, other))
+    placed_alike = len(subjects) < 2 or one.relations == other.relations
+    return bool(subjects) and one.style == other.style and mine == theirs and placed_alike
+
+
+def _placed(element: Element) -> Element:
+    """Where nothing is said, it is the middle."""
+    return element if element.position else element.model_copy(update={"position": "middle"})
 
 
 def _shown(output: OutputSpec, references: Sequence[str], anchor: str | None, max_panels: int) -> tuple[str, ...]:

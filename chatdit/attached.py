@@ -41,8 +41,11 @@ def attach(pictures: Sequence[Attachable], artifacts: ArtifactStore) -> Attached
 
 def _input(name: str, picture: Attachable, artifacts: ArtifactStore, warnings: list[str]) -> InstructionInput:
     if isinstance(picture, Picture):
-        description = picture.output.description
-        return InstructionInput(id=name, image=picture.image, description=description, picture=picture.number)
+        output = picture.output
+        shows = output if output.told else None
+        return InstructionInput(
+            id=name, image=picture.image, description=output.description, picture=picture.number, shows=shows
+        )
     if isinstance(picture, Image.Image):
         return InstructionInput(id=name, image=artifacts.put_image(_rgb(picture)))
     loaded = load_picture(picture)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from chatdit.agents.brain import Painter, Request, make_brain
 from chatdit.agents.describing_brain import DescribingBrain
 from chatdit.agents.instruction import Instruction, InstructionInput
+from chatdit.tools.pocket.scene import Scene, Thing
+from chatdit.tools.pocket.sight import Seen
 from chatdit.tools.types import ImageRef
 
 IMAGE = ImageRef(sha256="a" * 64, width=256, height=256)
 
 
-def _parse(text: str, told: str = "a cat left of a lantern on the beach", **given: object) -> Instruction:
+CAT_AND_LANTERN = Seen(Scene((Thing("cat"), Thing("lantern")), "beach", "plain", "left of"), whole=True)
+
+
+def _parse(text: str, seen: Seen | None = CAT_AND_LANTERN, **given: object) -> Instruction:
     inputs = (InstructionInput(id="input_1", image=IMAGE, **given),)  # type: ignore[arg-type]
-    return DescribingBrain(make_brain("offline"), lambda image: told).parse(Request(text, inputs))
+    return DescribingBrain(make_brain("offline"), lambda image: seen).parse(Request(text, inputs))
 
 
 def test_a_picture_can_be_edited_without_naming_what_it_shows() -> None:
@@ -29,11 +36,20 @@ def test_a_picture_can_be_edited_without_naming_what_it_shows() -> None:
 def test_what_was_seen_is_said_and_stands_beside_the_picture() -> None:
     instruction = _parse("Remove the lantern.")
     assert instruction.notices[0] == "In image 1 I see a cat left of a lantern on the beach."
-    assert instruction.inputs[0].description == "a cat left of a lantern on the beach"
+    given = instruction.inputs[0]
+    assert given.description == "a cat left of a lantern on the beach"
+    assert given.shows is not None and given.shows.told and given.shows.subjects == ("cat", "lantern")
+    assert instruction.outputs[0].told
+
+
+def test_what_words_do_not_tell_must_be_shown() -> None:
+    instruction = _parse("Remove the lantern.", seen=replace(CAT_AND_LANTERN, whole=False))
+    assert instruction.inputs[0].description and instruction.inputs[0].shows is None
+    assert not instruction.outputs[0].told
 
 
 def test_a_picture_that_nobody_can_tell_is_asked_about() -> None:
-    instruction = _parse("Remove the lantern.", told="")
+    instruction = _parse("Remove the lantern.", seen=None)
     assert "cannot see what image 1 shows" in instruction.questions[0] and not instruction.notices
 
 
@@ -43,7 +59,7 @@ def test_words_that_a_person_gave_are_not_looked_up_again() -> None:
 
 
 def test_its_name_and_plans_are_those_of_the_brain_within() -> None:
-    brain, offline = DescribingBrain(make_brain("offline"), lambda image: ""), make_brain("offline")
+    brain, offline = DescribingBrain(make_brain("offline"), lambda image: None), make_brain("offline")
     instruction = offline.parse(Request("a cat on the beach"))
     assert brain.name == offline.name
     assert brain.plan(instruction, painter=Painter(), seed=3) == offline.plan(instruction, painter=Painter(), seed=3)

@@ -105,6 +105,69 @@ def test_what_is_drawn_together(case: str) -> None:
     assert plan == plan_instruction(instruction, POCKET, seed=7)
 
 
+FOX, BIRD = {"subject": "fox"}, {"subject": "bird"}
+
+
+def telling(*outputs: dict[str, Any], shows: dict[str, Any] | None = None, **settings: Any) -> Instruction:
+    """Outputs of which words tell all; with `shows`, an input of which words tell all."""
+    told = [
+        {"id": f"output_{i}", "description": f"caption {i}", "style": "plain", "elements": [FOX], "told": True} | output
+        for i, output in enumerate(outputs, start=1)
+    ]
+    image = {"sha256": "0" * 64, "width": 64, "height": 64}
+    shown = {"id": "input_1", "description": "seen", "style": "plain", "elements": [FOX], "told": True} | (shows or {})
+    inputs = [] if shows is None else [{"id": "input_1", "image": image, "shows": shown}]
+    return Instruction.model_validate({"inputs": inputs, "outputs": told, **settings})
+
+
+FROM = {"references": ["input_1"]}
+AT_LEFT = {"elements": [FOX | {"position": "left"}]}
+PAIR = {"elements": [FOX, BIRD], "relations": [{"a": 0, "kind": "left of", "b": 1}]}
+TOLD: dict[str, tuple[Instruction, list[tuple[str, list[str], list[str]]]]] = {
+    "only the place differs": (telling({}, {}, same_identity=True), [("sequence", ["1", "2"], [])]),
+    "one stands elsewhere": (
+        telling({}, AT_LEFT, {}, same_identity=True),
+        [("separate", [i], []) for i in "123"],
+    ),
+    "a style of its own": (
+        telling({}, {"style": "sketch", "references": ["output_1"]}, same_identity=True),
+        [("separate", ["1"], []), ("separate", ["2"], [])],
+    ),
+    "what looks the same is seen": (telling(FROM, shows={}), [("sequence", ["1"], ["input_1"])]),
+    "another colour is not seen": (
+        telling(FROM, shows={"elements": [FOX | {"tint": "red"}]}),
+        [("separate", ["1"], [])],
+    ),
+    "another subject is not seen": (telling(FROM, shows={"elements": [BIRD]}), [("separate", ["1"], [])]),
+    "the same beside somebody": (telling(FROM | PAIR, shows={}), [("sequence", ["1"], ["input_1"])]),
+    "a pair the other way round": (
+        telling(FROM | PAIR, shows=PAIR | {"relations": [{"a": 0, "kind": "above", "b": 1}]}),
+        [("separate", ["1"], [])],
+    ),
+    "each by its own": (
+        telling(FROM, FROM | AT_LEFT, shows={}, same_identity=True),
+        [("sequence", ["1"], ["input_1"]), ("separate", ["2"], [])],
+    ),
+    "what words do not tell is seen": (
+        telling(FROM | AT_LEFT | {"told": False}, shows={}),
+        [("sequence", ["1"], ["input_1"])],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TOLD)
+def test_what_words_tell_is_shown_only_where_it_should_look_the_same(case: str) -> None:
+    instruction, expected = TOLD[case]
+    plan = plan_instruction(instruction, POCKET, seed=7)
+    assert summary(plan) == expected and check_plan(plan, TOOLS, instruction) == []
+
+
+def test_a_painter_of_any_words_sees_every_reference() -> None:
+    instruction = telling(FROM | AT_LEFT, shows={})
+    plan = plan_instruction(instruction, Painter("flux", open_vocabulary=True))
+    assert summary(plan) == [("canvas", ["1"], ["input_1"])]
+
+
 def test_outputs_keep_the_order_asked_when_drawn_out_of_order() -> None:
     plan = plan_instruction(asking(3, {3: ["output_1"]}, same_identity=True), POCKET)
     assert answers(plan) == [("output_1", "draw_1", 0), ("output_2", "draw_2", 0), ("output_3", "draw_1", 1)]

@@ -7,7 +7,7 @@ where that looks like the picture is it believed.
 from __future__ import annotations
 
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,6 +25,20 @@ from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.scene import PICTURE_PIXELS, Position, RelationKind, Scene, Thing
 from chatdit.tools.pocket.vocabulary import PERSON, Size
 
+
+@dataclass(frozen=True)
+class Seen:
+    """A picture of this world: what it shows, as far as captions tell it, and whether that is all."""
+
+    scene: Scene
+    whole: bool
+
+    @property
+    def caption(self) -> str:
+        """ "a red cat on the beach"."""
+        return caption(self.scene)
+
+
 MIN_SCORE = 0.5
 MOST_AWAY = 0.1
 """Mean difference, in [0, 1], of what was read and drawn again to the picture, both on 32 x 32 pixels."""
@@ -41,14 +55,16 @@ class Sight:
         self._renderer = Renderer(placer=free_world.place)
         self._reader = CloserLook(load_detector(), self._renderer)
 
-    def describe(self, image: Image.Image) -> str:
-        """A caption of what `image` shows, "a red cat on the beach"; empty when it is no picture of this world."""
+    def look(self, image: Image.Image) -> Seen | None:
+        """What `image` shows; None when it is no picture of this world."""
         picture = _tensor(image)
         reading = self._reader.read(picture[None])[0]
         seen = replace(reading, sightings=tuple(s for s in reading.sightings if s.score >= MIN_SCORE))
         if not seen.sightings or any(s.subject == PERSON for s in seen.sightings):
-            return ""
-        return caption(scene_of(seen)) if self._away(seen, picture) <= MOST_AWAY else ""
+            return None
+        if self._away(seen, picture) > MOST_AWAY:
+            return None
+        return Seen(scene_of(seen), all(s.worn is None for s in seen.sightings))
 
     def _away(self, reading: Reading, picture: Tensor) -> float:
         """How far the reading, drawn before the background's likest view, is from the picture."""

@@ -11,7 +11,7 @@ from PIL import Image
 from chatdit.tools.pocket import free_world
 from chatdit.tools.pocket.recogniser import Reading, Sighting
 from chatdit.tools.pocket.renderer import Renderer, to_image
-from chatdit.tools.pocket.scene import Scene, Thing
+from chatdit.tools.pocket.scene import Scene, Thing, Worn
 from chatdit.tools.pocket.sight import Sight, scene_of
 from chatdit.tools.types import Box
 
@@ -33,9 +33,21 @@ def sight() -> Sight:
     return Sight()
 
 
+def _told(sight: Sight, image: Image.Image) -> str:
+    seen = sight.look(image)
+    assert seen is not None and seen.whole
+    return seen.caption
+
+
+def test_what_is_worn_is_not_in_the_words(sight: Sight) -> None:
+    scene = Scene((Thing("cat", position="middle", worn=Worn("party hat", "blue")),), "beach")
+    seen = sight.look(to_image(Renderer(placer=free_world.place).pictures([scene], random.Random(1))[0]))
+    assert seen is not None and seen.caption == "a cat on the beach" and not seen.whole
+
+
 def test_pictures_of_this_world_are_told_in_its_words(sight: Sight) -> None:
     pictures = Renderer(placer=free_world.place).pictures(list(SCENES.values()), random.Random(1))
-    told = [sight.describe(to_image(p)) for p in pictures]
+    told = [_told(sight, to_image(p)) for p in pictures]
     assert told[0] in ("a cat left of a lantern on the beach", "a lantern right of a cat on the beach")
     assert told[1] in ("a fox above a drum at night", "a drum below a fox at night")
     assert told[2] in ("two apples and a banana in a studio", "a banana and two apples in a studio")
@@ -45,7 +57,7 @@ def test_pictures_of_this_world_are_told_in_its_words(sight: Sight) -> None:
 def test_a_picture_of_any_size_is_told(sight: Sight) -> None:
     picture = Renderer(placer=free_world.place).pictures([SCENES["a fox above a drum at night"]], random.Random(1))[0]
     image = to_image(picture)
-    assert sight.describe(image.resize((512, 512))) == sight.describe(image) != ""
+    assert _told(sight, image.resize((512, 512))) == _told(sight, image) != ""
 
 
 def _photograph(seed: int) -> Image.Image:
@@ -63,13 +75,13 @@ def _photograph(seed: int) -> Image.Image:
 def test_nothing_is_said_of_other_pictures(sight: Sight) -> None:
     others = [_photograph(i) for i in range(12)]
     others += [Image.new("RGB", (256, 256), "red"), Image.linear_gradient("L").convert("RGB")]
-    assert [sight.describe(image) for image in others] == [""] * len(others)
+    assert [sight.look(image) for image in others] == [None] * len(others)
 
 
 def test_a_picture_that_is_half_gone_is_not_told(sight: Sight) -> None:
     picture = to_image(Renderer(placer=free_world.place).pictures(list(SCENES.values())[:1], random.Random(1))[0])
     picture.paste((127, 127, 127), (128, 0, 256, 256))
-    assert sight.describe(picture) == ""
+    assert sight.look(picture) is None
 
 
 def test_counts_and_tints_are_gathered_by_kind() -> None:
