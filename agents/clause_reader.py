@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from chatdit.agents.clauses import Clause, Noun
 from chatdit.agents.lexer import Lexeme, next_subject
+from chatdit.agents.lexicon import Kind
 from chatdit.agents.noun_reader import NOUN_WORDS, NounReader
 
 
@@ -158,10 +159,15 @@ class _ClauseReader(NounReader):
         follows_place = self.at >= 2 and self.words[self.at - 2].kind in ("from", "locative", "filler", "definite")
         if self.clause.aspects and self.clause.aspects[-1] in ("style", "layout"):
             self.clause.models.append((word, "style" if self.clause.aspects.pop() == "style" else "layout"))
+        elif self.at >= 3 and self.words[self.at - 3].text in ("as", "like") and self._previous_is("locative"):
+            self.clause.models.append((word, "layout"))
         elif self.target is not None and follows_place:
             self.target.picture = word
         else:
             self.clause.picture = word
+
+    def _previous_is(self, kind: Kind) -> bool:
+        return self.words[self.at - 2].kind == kind
 
     def _ordinal(self, word: Lexeme) -> None:
         following = self.words[self.at] if self.at < len(self.words) else None

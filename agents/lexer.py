@@ -17,6 +17,7 @@ _PUNCTUATION: dict[str, Kind] = {",": "comma", ":": "colon", "\u2014": "comma", 
 _PUNCTUATION |= dict.fromkeys(".;!?\n\u3002", "stop")
 _IN_NOUN_PHRASE: frozenset[Kind] = frozenset(("size", "tint", "resize", "undrawable", "colour", "filler"))
 _BEFORE_PLACE: frozenset[Kind] = frozenset(("article", "definite", "same", "undrawable", "size", "filler"))
+_GROWING = ("grow", "grows", "shrink", "shrinks")
 ITEM_MARK = "\u2022"
 
 
@@ -109,12 +110,22 @@ def _by_context(lexemes: list[Lexeme]) -> list[Lexeme]:
             lexemes[at] = replace(lexeme, kind="colour")
         elif lexeme.text == "orange" and _is_fruit(lexemes, at):
             lexemes[at] = Lexeme("subject", "tangerine", "orange")
-        elif lexeme.text in ("left", "leaves") and _departs(lexemes, at):
-            lexemes[at] = Lexeme("gone", "", lexeme.text)
-        elif lexeme.text == "take":
-            taken = any(later.text in ("away", "out", "off") for later in lexemes[at:])
-            lexemes[at] = replace(lexeme, kind="remove" if taken else "put")
+        else:
+            lexemes[at] = _by_what_follows(lexeme, lexemes[at + 1 :], departs=_departs(lexemes, at))
     return _drop_left_places(_corrections(lexemes))
+
+
+def _by_what_follows(lexeme: Lexeme, later: Sequence[Lexeme], *, departs: bool) -> Lexeme:
+    if departs:
+        return Lexeme("gone", "", lexeme.text)
+    sized = lexeme.kind == "locative" and bool(later) and later[0].text.endswith(" size")
+    told_how = lexeme.text in _GROWING and any(word.kind == "size" for word in later)
+    if sized or told_how:
+        return replace(lexeme, kind="filler")
+    if lexeme.text == "take":
+        taken = any(word.text.split()[0] in ("away", "out", "off") for word in later)
+        return replace(lexeme, kind="remove" if taken and not any(w.kind in ("put", "draw") for w in later) else "put")
+    return lexeme
 
 
 def _same_before(lexemes: Sequence[Lexeme]) -> int:
@@ -195,6 +206,8 @@ def _corrects(lexemes: list[Lexeme], at: int) -> bool:
 
 def _departs(lexemes: list[Lexeme], at: int) -> bool:
     """ "the rocket left", "the rocket leaves"; not "move the rocket left" nor "the cat left, the dog right"."""
+    if lexemes[at].text not in ("left", "leaves"):
+        return False
     named = at > 1 and lexemes[at - 1].kind == "subject" and lexemes[at - 2].kind in ("definite", "same")
     moved = any(w.kind in ("put", "make", "turn") or w.value == "right" for w in lexemes)
     return named and not moved
@@ -206,14 +219,14 @@ def _is_fruit(lexemes: list[Lexeme], at: int) -> bool:
 
 
 def _drop_left_places(lexemes: list[Lexeme]) -> list[Lexeme]:
-    """In "from the beach to the forest" and "instead of the beach" the place named is the one to leave."""
+    """In "from the beach to the forest" and "instead of the left" the place named is the one to leave."""
     for at, lexeme in enumerate(lexemes):
         if lexeme.kind not in ("from", "instead_of"):
             continue
         place = at + 1
         while place < len(lexemes) and lexemes[place].kind in (*_BEFORE_PLACE, "locative"):
             place += 1
-        if place < len(lexemes) and lexemes[place].kind == "background":
+        if place < len(lexemes) and lexemes[place].kind in ("background", "position"):
             lexemes[place] = replace(lexemes[place], kind="filler")
             lexemes[at] = replace(lexeme, kind="filler")
     return lexemes

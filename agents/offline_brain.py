@@ -23,6 +23,7 @@ from chatdit.agents.planner import plan_instruction
 from chatdit.agents.scene_editor import Built
 from chatdit.agents.scene_edits import amend, build
 from chatdit.agents.segments import Segment, has_content, split_pictures
+from chatdit.agents.side_remarks import without_side_remarks
 from chatdit.agents.unknown_words import left_out, questions_about
 from chatdit.tools.pocket.vocabulary import BACKGROUNDS
 from chatdit.tools.types import Problem
@@ -63,6 +64,8 @@ class _Parse:
         self.kept: list[str] = []
         self.unknown: list[str] = []
         self.left_out: list[str] = []
+        if not self.open_vocabulary:
+            self.lexemes, self.left_out = without_side_remarks(self.lexemes)
         self.new_seed = False
         self.default_place = False
 

@@ -76,7 +76,10 @@ class SceneEditor:
                 self._name(new)
                 continue
             before = self.elements[at]
-            kept = Element(subject=new.subject, size=before.size, position=before.position)
+            kept = Element(subject=new.subject)
+            if new.picture is not None:
+                kept = self._from_picture(new, kept)
+            kept = kept.model_copy(update={"size": before.size, "position": before.position})
             same = before.subject == new.subject
             self.elements[at] = self._changed(before if same else kept, new.change, new.count)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from chatdit.agents.anaphora import Context, Known
@@ -19,10 +20,18 @@ def build(clause: Clause, context: Context, *, same_subjects: bool = False) -> B
     if isinstance(base, str):
         return Built(Draft(), questions=[base])
     shown = [element.subject for element in base.draft.elements] if base is not None else []
+    if base is not None and clause.picture is not None and _only_tells(clause, shown):
+        return Built(base.draft, [(base, "edit_target")], edited=True, base=base.draft)
     changes = clause.is_edit or clause.counts_on(shown)
     if changes and not (clause.nouns and (same_subjects or base is None)):
         return _edit_known(clause, base, context)
     return _from_nothing(clause, context)
+
+
+def _only_tells(clause: Clause, shown: Sequence[str]) -> bool:
+    """ "Picture 1 shows a duck.": what is known already, said to introduce the picture."""
+    asks = clause.verbs or clause.change or clause.backgrounds or clause.styles or clause.removed or clause.replaced
+    return bool(clause.nouns) and not asks and all(n.subject in shown and not n.change for n in clause.nouns)
 
 
 def amend(clause: Clause, built: Built, context: Context) -> Built:
@@ -32,8 +41,13 @@ def amend(clause: Clause, built: Built, context: Context) -> Built:
 
 
 def _base_of(clause: Clause, context: Context) -> Known | str | None:
-    named = clause.picture or next((n.picture for n in clause.nouns if n.picture and clause.is_edit), None)
-    return context.resolve(named) if named is not None else context.focus
+    changed = [*(old for old, _ in clause.replaced if old is not None), *clause.removed, *clause.nouns]
+    named = clause.picture or (changed[0].picture if changed and clause.is_edit else None)
+    if named is not None:
+        return context.resolve(named)
+    if changed and clause.is_edit and len(context.attached) > 1 and (found := context.find(changed[0])):
+        return found[0]
+    return context.focus
 
 
 def _edit_known(clause: Clause, base: Known | None, context: Context) -> Built:

@@ -102,11 +102,9 @@ def _heading(lexemes: list[Lexeme], at: int, done: int, known: int, announced: i
         return 1
     if here.kind == "picture_number" and here.text[0] != "#":
         headed = then is not None and (then.kind == "colon" or then.text in ("shows", "is", "has", "with", "of"))
-        return (
-            1 + (then is not None and then.kind == "colon")
-            if headed and here.value not in range(1, known + 1)
-            else None
-        )
+        announces = announced is not None and then is not None and then.kind == "colon"
+        starts = headed and (announces or here.value not in range(1, known + 1))
+        return 1 + (then is not None and then.kind == "colon") if starts else None
     if then is None:
         return None
     single = here.kind == "number" and here.value == 1 and not (at and lexemes[at - 1].kind == "ordinal")
@@ -248,6 +246,7 @@ def _hand_out_preface(result: Segments) -> None:
     """ "two pictures of a fox, one in the city and one in the forest": the fox stands in every picture.
 
     "Two shots, both in the forest. Shot 1: ...": the forest is in every picture that names no other place.
+    "Three shots with this lion. Shot 1: the lion ..." only says who is meant.
     """
     first, rest = (result.items[0], result.items[1:]) if result.items else (None, [])
     if first is None or result.announced != len(rest):
@@ -257,25 +256,39 @@ def _hand_out_preface(result: Segments) -> None:
         return
     if any(w.kind == "background" for w in first.lexemes):
         return
-    if not any(w.kind == "subject" for item in rest for w in item.lexemes):
+    introduced, shown = ({w.value for w in words if w.kind == "subject"} for words in (first.lexemes, _words_of(rest)))
+    if introduced <= shown:
+        result.items = rest
+    elif not any(w.kind == "subject" for item in rest for w in item.lexemes):
         result.items = [Segment(first.lexemes + item.lexemes, repeats=i > 0) for i, item in enumerate(rest)]
+
+
+def _words_of(items: Sequence[Segment]) -> list[Lexeme]:
+    return [word for item in items for word in item.lexemes]
 
 
 def _noun_groups(lexemes: list[Lexeme]) -> list[list[Lexeme]]:
     """ "a cat, a dog and a fox in the forest": one group for each subject, all with the words after the last."""
     subjects = [i for i, w in enumerate(lexemes) if w.kind == "subject"]
-    if any(w.kind in ("relation", "near", "side", "with") for w in lexemes):
+    if not subjects or any(w.kind in ("relation", "near", "side", "with") for w in lexemes[subjects[0] :]):
         return []
-    if not subjects:
-        return []
-    tail = lexemes[subjects[-1] + 1 :]
+    own = subjects[-1] + 1
+    while own < len(lexemes) and lexemes[own].kind in ("size", "tint"):
+        own += 1
+    tail = lexemes[own:]
     colon = next((i for i, w in enumerate(lexemes[: subjects[0]]) if w.kind == "colon"), None)
     heading, start = ([], 0) if colon is None else (lexemes[:colon], colon + 1)
     groups = []
     for at in subjects:
-        group = [w for w in lexemes[start : at + 1] if w.kind not in SEPARATORS] + tail
+        end = at + 1
+        while at != subjects[-1] and lexemes[end].kind not in (*SEPARATORS, "subject"):
+            end += 1
+        end = own if at == subjects[-1] else end
+        group = [w for w in lexemes[start:end] if w.kind not in SEPARATORS]
+        said = {w.kind for w in group}
+        group += [w for w in tail if w.kind not in _SHARED or w.kind not in said or at == subjects[-1]]
         groups.append(_headed(heading, group))
-        start = at + 1
+        start = end
     return groups
 
 

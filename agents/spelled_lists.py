@@ -46,8 +46,11 @@ def spell_lists(lexemes: list[Lexeme], announced: int | None) -> tuple[list[Lexe
 
 
 def _named(lexeme: Lexeme, after: list[Lexeme]) -> bool:
-    """ "in three colours: red, blue and green" says itself which."""
+    """ "in three colours: red, blue and green" says itself which; so does a list after a later colon."""
     kind = _LISTS[str(lexeme.value)][0]
+    colon = next((i for i, w in enumerate(after) if w.kind == "colon"), len(after))
+    if sum(w.kind == kind for w in after[colon:]) > 1:
+        return True
     following = [w for w in after if w.kind not in ("colon", "locative", "comma", "filler")]
     return len(following) > 1 and following[0].kind == kind and any(w.kind == kind for w in following[1:])
 

@@ -20,7 +20,7 @@ _UNDRAWABLE = """
 happy sad angry funny silly scary friendly sleepy tired asleep awake young old baby fat thin tall short fluffy furry
 shiny glowing sunny rainy cloudy stormy foggy misty warm cold bright dark light colorful colourful magical mysterious
 cozy cosy spooky majestic elegant realistic photorealistic cinematic dramatic epic brave proud lonely hungry clean
-statue sculpture retro
+statue sculpture retro matching fur hair coat feathers skin
 dirty wild fast slow strong quiet peaceful deep distant modern fancy lush tropical lost curious gentle round fresh
 wooden stone plastic metal
 """

@@ -395,6 +395,26 @@ ASKED = [
         ),
         ("A postcard of a large tent at night, and nothing else.", ["a large tent at night"]),
         (
+            "Four pictures: a small cactus, the same cactus in medium size, a rose, and a tulip large in the desert.",
+            [f"a {s} in the desert" for s in ("small cactus", "cactus", "rose", "large tulip")],
+        ),
+        (
+            "How a seedling grows in the garden, two pictures: first small, then large.",
+            ["a small seedling in the garden", "a large seedling in the garden"],
+        ),
+        (
+            "The seasons with a blue horse, one picture each: in the forest, then at the lake.",
+            ["a blue horse in the forest", "a blue horse at the lake"],
+        ),
+        (
+            "Two stills with a crab. Still 1: the crab under water. Still 2: the crab on the beach.",
+            ["a crab under water", "a crab on the beach"],
+        ),
+        (
+            "three stickers with inverted colours at night: a bee, an ant and a snail",
+            [f"{s} at night, negative style" for s in ("a bee", "an ant", "a snail")],
+        ),
+        (
             "Draw three icons that belong together, on stage: a piano, a drum and a violin.",
             ["a piano on stage", "a drum on stage", "a violin on stage"],
         ),
@@ -486,6 +506,42 @@ def test_attached_pictures_get_roles(text: str, images: int, caption_: str, role
     assert captions(instruction) == [caption_]
     assert [given.role for given in instruction.inputs] == roles
     assert set(instruction.outputs[0].references) == {given.id for given in instruction.inputs}
+
+
+@pytest.mark.parametrize(
+    ("text", "seen", "drawn", "references"),
+    [
+        ("Take the drum out of this picture.", ["a fox above a drum at night"], "a fox at night", [1]),
+        ("Take the fox out of picture 1 and put it in space.", ["a fox at night"], "a fox in space", [1]),
+        ("Let the bus stand on the left instead of the right.", ["a bus on the right in the city"],
+         "a bus on the left in the city", [1]),
+        ("Replace the bear of picture 1 by the red pig of picture 2.", ["a small bear on a farm", "a red pig in space"],
+         "a small red pig on a farm", [1, 2]),
+        ("Replace the bear with the pig of picture 2.", ["a bear on a farm", "a blue pig in space"],
+         "a blue pig on a farm", [1, 2]),
+        ("Put the bear of picture 1 in space, as in picture 2.", ["a bear on a farm", "a pig in space"],
+         "a bear in space", [1, 2]),
+        ("Picture 1 shows a bear. Redraw it in the style of picture 2.",
+         ["a bear on a farm", "a pig in space, sketch style"], "a bear on a farm, sketch style", [1, 2]),
+        ("Give the bear green fur.", ["a bear on a farm"], "a green bear on a farm", [1]),
+    ],
+)  # fmt: skip
+def test_described_pictures_are_changed_as_told(text: str, seen: list[str], drawn: str, references: list[int]) -> None:
+    inputs = tuple(g.model_copy(update={"description": d}) for g, d in zip(attached(len(seen)), seen, strict=True))
+    instruction = OfflineBrain().parse(Request(text, inputs))
+    assert captions(instruction) == [drawn] and not instruction.questions
+    assert sorted(instruction.outputs[0].references) == [f"input_{n}" for n in references]
+
+
+def test_numbered_shots_are_no_attached_pictures() -> None:
+    text = "Two shots with this lion. Shot 1: the lion on the beach. Shot 2: the lion left of the pig of picture 2."
+    inputs = tuple(
+        g.model_copy(update={"description": d})
+        for g, d in zip(attached(2), ("a pink lion at the lake", "a pig on a farm"), strict=True)
+    )
+    instruction = OfflineBrain().parse(Request(text, inputs))
+    assert captions(instruction) == ["a pink lion on the beach", "a pink lion left of a pig on the beach"]
+    assert not instruction.questions
 
 
 def test_an_attachment_nobody_mentions_is_used_and_said() -> None:
