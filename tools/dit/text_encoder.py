@@ -41,10 +41,10 @@ class Tokens:
 class PhraseTokenizer:
     """Greedy longest-phrase tokenizer over a closed vocabulary.
 
-    Articles are dropped, case and punctuation are ignored except `[panelN]` tags.
+    Articles are dropped, case and punctuation are ignored except tags like `[panel1]`.
     """
 
-    _word = re.compile(r"\[panel\d+\]|[a-z0-9]+(?:['-][a-z0-9]+)*")
+    _word = re.compile(r"\[[a-z0-9]+\]|[a-z0-9]+(?:['-][a-z0-9]+)*")
     dropped_words = frozenset({"a", "an", "the", "and", "with", "is"})
 
     def __init__(self, vocabulary: Sequence[str], max_tokens: int) -> None:
@@ -53,19 +53,23 @@ class PhraseTokenizer:
         self._longest = max((len(p.split()) for p in vocabulary), default=1)
 
     def __call__(self, caption: str) -> Tokens:
-        words = self._words(caption)
-        ids: list[int] = []
-        unknown: list[str] = []
-        at = 0
-        while at < len(words):
-            length = self._match(words, at)
-            if length:
-                ids.append(self._id[" ".join(words[at : at + length])])
-            else:
-                unknown.append(words[at])
-            at += length or 1
+        found = self.phrases(caption)
+        ids = [number for number, _ in found if number != PAD]
+        unknown = tuple(caption[span].lower() for number, span in found if number == PAD)
         kept = tuple(ids[: self.max_tokens])
-        return Tokens(kept, tuple(unknown), len(ids) - len(kept))
+        return Tokens(kept, unknown, len(ids) - len(kept))
+
+    def phrases(self, caption: str) -> list[tuple[int, slice]]:
+        """The id of each phrase in order, and where it stands in the caption; PAD for a word that has none."""
+        spans = [m for m in self._word.finditer(caption.lower()) if m.group() not in self.dropped_words]
+        words = [m.group() for m in spans]
+        found, at = [], 0
+        while at < len(words):
+            length = self._match(words, at) or 1
+            number = self._id.get(" ".join(words[at : at + length]), PAD)
+            found.append((number, slice(spans[at].start(), spans[at + length - 1].end())))
+            at += length
+        return found
 
     def _words(self, text: str) -> list[str]:
         return [word for word in self._word.findall(text.lower()) if word not in self.dropped_words]
@@ -77,9 +81,11 @@ class PhraseTokenizer:
         return 0
 
 
-def pad_token_ids(rows: Sequence[Sequence[int]], max_tokens: int) -> Tensor:
-    """Ids as int64 (B, L), padded with 0 to the next multiple of TOKEN_BUCKET (at least one), or to `max_tokens`."""
-    longest = max((len(r) for r in rows), default=0)
+def pad_token_ids(rows: Sequence[Sequence[int]], max_tokens: int, least: int = TOKEN_BUCKET) -> Tensor:
+    """Ids as int64 (B, L), padded with 0 to the next multiple of TOKEN_BUCKET that is at least `least`, or to
+    `max_tokens`.
+    """
+    longest = max((least, *(len(r) for r in rows)))
     length = min(max_tokens, max(1, -(-longest // TOKEN_BUCKET)) * TOKEN_BUCKET)
     return torch.tensor([[*r, *[PAD] * (length - len(r))] for r in rows], dtype=torch.int64)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 
-from chatdit.tools.pocket.scene import NAMELESS, Garment, Scene, Thing, Worn
+from chatdit.tools.pocket.scene import NAMELESS, Garment, Placement, Scene, Thing, Worn
+from chatdit.tools.pocket.spots import spot_words
 from chatdit.tools.pocket.vocabulary import (
     BACKGROUNDS,
     COUNT_WORDS,
@@ -20,7 +22,7 @@ COLOURLESS: tuple[str, ...] = ("sketch", "monochrome", "sepia")
 SHORT_SHARE = 0.2
 SYNONYM_SHARE = 0.15
 REORDERED_SHARE = 0.25
-_POSITION_PHRASE = {
+POSITION_PHRASES = {
     "left": "on the left",
     "right": "on the right",
     "middle": "in the middle",
@@ -29,22 +31,22 @@ _POSITION_PHRASE = {
 }
 
 
-def caption(scene: Scene) -> str:
-    """One sentence that says everything about `scene`."""
+def caption(scene: Scene, spots: Sequence[Placement] = ()) -> str:
+    """One sentence that says everything about `scene`; with `spots`, its sprites, also where each stands."""
     style = "" if scene.style == "plain" else f", {scene.style} style"
-    return f"{_subjects(scene, None)} {BACKGROUNDS[scene.background].phrase}{style}"
+    return f"{_subjects(scene, None, spots)} {BACKGROUNDS[scene.background].phrase}{style}"
 
 
-def loose_caption(scene: Scene, rng: random.Random) -> str:
+def loose_caption(scene: Scene, rng: random.Random, spots: Sequence[Placement] = ()) -> str:
     """The same in words as people vary them: a fifth leaves things out, some use synonyms or another order.
 
-    Colours are named only where the style shows them.
+    Colours are named only where the style shows them. With `spots`, its sprites, it also tells where each stands.
     """
     if scene.style in COLOURLESS:
         scene = replace(scene, things=tuple(_uncoloured(thing) for thing in scene.things))
     if rng.random() < SHORT_SHARE:
-        return _short(scene, rng)
-    named, place, style = _subjects(scene, rng), BACKGROUNDS[scene.background].phrase, f"{scene.style} style"
+        return _short(scene, rng, spots)
+    named, place, style = _subjects(scene, rng, spots), BACKGROUNDS[scene.background].phrase, f"{scene.style} style"
     parts = [named, place] if scene.style == "plain" else [named, place, style]
     if rng.random() < REORDERED_SHARE:
         rng.shuffle(parts)
@@ -74,8 +76,11 @@ def noun_phrase(thing: Thing, rng: random.Random | None = None) -> str:
     return f"{phrase} wearing {' and '.join(clothes)}" if clothes else phrase
 
 
-def _subjects(scene: Scene, rng: random.Random | None) -> str:
+def _subjects(scene: Scene, rng: random.Random | None, spots: Sequence[Placement]) -> str:
     names = [noun_phrase(thing, rng) for thing in scene.things]
+    if spots:
+        words = iter([spot_words(sprite) for sprite in spots])
+        names = [" ".join([n, *islice(words, t.count)]) for n, t in zip(names, scene.things, strict=True)]
     if scene.relation is not None:
         named = f"{names[0]} {scene.relation} {names[1]}"
     elif len(names) == 1:
@@ -83,17 +88,17 @@ def _subjects(scene: Scene, rng: random.Random | None) -> str:
     else:
         named = f"{', '.join(names[:-1])} and {names[-1]}"
     position = scene.things[0].position
-    return named if position is None else f"{named} {_POSITION_PHRASE[position]}"
+    return named if position is None else f"{named} {POSITION_PHRASES[position]}"
 
 
-def _short(scene: Scene, rng: random.Random) -> str:
+def _short(scene: Scene, rng: random.Random, spots: Sequence[Placement]) -> str:
     """Without sizes and positions, and without the place and clothes in half.
 
     Tints, things worn and styles are never left out, since who does not ask for them does not want them.
     """
     dressed = rng.random() < 0.5
     bare = [replace(t, size="medium", position=None, outfit=t.outfit if dressed else None) for t in scene.things]
-    parts = [_subjects(replace(scene, things=tuple(bare)), rng)]
+    parts = [_subjects(replace(scene, things=tuple(bare)), rng, spots)]
     parts += [BACKGROUNDS[scene.background].phrase] if rng.random() < 0.5 else []
     return " ".join(parts) + ("" if scene.style == "plain" else f", {scene.style} style")
 

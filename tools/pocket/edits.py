@@ -11,6 +11,7 @@ from torch import Tensor
 from chatdit.tools.pocket import free_world
 from chatdit.tools.pocket.captions import joint_caption, loose_caption, noun_phrase
 from chatdit.tools.pocket.scene import PICTURE_PIXELS, Placement, Scene, Thing, Worn
+from chatdit.tools.pocket.spots import spot_words
 from chatdit.tools.pocket.vocabulary import ACCESSORIES, BACKGROUNDS, DRAWABLE, STYLES, TINTS
 from chatdit.tools.pocket.wearing import bounds
 
@@ -29,15 +30,21 @@ class Edit:
     """The joint caption of both panels: what stands in the first, in half of all cases, and the instruction."""
 
 
-def random_edit(rng: random.Random, subjects: Sequence[str] = DRAWABLE) -> Edit:
-    """A tint, something worn, something added, removed or replaced, another place, or another style."""
+def random_edit(rng: random.Random, subjects: Sequence[str] = DRAWABLE, spots: float = 0.0) -> Edit:
+    """A tint, something worn, something added, removed or replaced, another place, or another style.
+
+    In a share of `spots` the caption tells where the sprites stand, and where the added one does.
+    """
     while True:
         scene = replace(_plain_scene(rng, subjects), view=rng.randrange(_VIEWS))
         placed = free_world.place(scene, rng)
         made = rng.choice(_EDITS)(rng, scene, placed, subjects)
         if made is not None:
             after, after_placed, instruction = made
-            before = loose_caption(scene, rng) if rng.random() < _DESCRIBED_SHARE else ""
+            told = rng.random() < spots
+            before = loose_caption(scene, rng, placed if told else ()) if rng.random() < _DESCRIBED_SHARE else ""
+            if told and len(after_placed) > len(placed):
+                instruction = f"{instruction} {spot_words(after_placed[-1])}"
             text = joint_caption([before, instruction]).replace("  ", " ")
             return Edit((scene, after), (placed, after_placed), instruction, text)
 

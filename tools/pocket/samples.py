@@ -21,6 +21,8 @@ World = Literal["grid", "free"]
 WORLDS: tuple[World, ...] = get_args(World)
 Kind = Literal["single", "set", "reference", "edit"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+TOLD_PANELS = 0.85
+"""Of the panels of a set whose caption tells where sprites stand: of how many it does."""
 Given = Literal["any", "some", "first"]
 """Which panels are given: some or none at chance, some for certain, or the first and no other."""
 GIVENS: tuple[Given, ...] = get_args(Given)
@@ -51,6 +53,8 @@ class Wishes:
     """Of sets and references: how many never name what they share."""
     varied: float = 0.4
     """Of those: how many show a look that no word could tell, and so always need a given panel."""
+    spots: float = 0.75
+    """Of captions of the free world: how many tell where the sprites stand."""
 
 
 def random_sample(world: World, rng: random.Random, panels: int, wishes: Wishes = Wishes()) -> Sample:
@@ -73,9 +77,11 @@ def _grid_sample(rng: random.Random, panels: int, wishes: Wishes) -> Sample:
 def _free_sample(rng: random.Random, panels: int, wishes: Wishes) -> Sample:
     if panels == 1:
         scene = free_world.random_scene(rng, wishes.subjects, _style(rng, wishes))
-        return Sample("single", (scene,), (free_world.place(scene, rng),), loose_caption(scene, rng))
+        placed = free_world.place(scene, rng)
+        spots = placed if rng.random() < wishes.spots else ()
+        return Sample("single", (scene,), (placed,), loose_caption(scene, rng, spots))
     if panels == 2 and rng.random() < wishes.edits:
-        edit = random_edit(rng, wishes.subjects)
+        edit = random_edit(rng, wishes.subjects, wishes.spots)
         return Sample("edit", edit.scenes, edit.placements, edit.caption, "first")
     return _free_set(rng, panels, wishes, reference=rng.random() < wishes.references)
 
@@ -95,7 +101,9 @@ def _free_set(rng: random.Random, panels: int, wishes: Wishes, *, reference: boo
     if reference:
         # plainly: upright, in the middle, a person standing
         placements[0] = (free_world.presented(placements[0][0]),)
-    texts = [loose_caption(nameless(s) if hidden else s, rng) for s in scenes]
+    told = rng.random() < wishes.spots
+    spots = [placed if told and rng.random() < TOLD_PANELS else () for placed in placements]
+    texts = [loose_caption(nameless(s) if hidden else s, rng, p) for s, p in zip(scenes, spots, strict=True)]
     given: Given = "first" if reference else "some" if varied else "any"
     return Sample("reference" if reference else "set", tuple(scenes), tuple(placements), joint_caption(texts), given)
 

@@ -20,7 +20,7 @@ from chatdit.tools.dit.flow_policy import shifted
 from chatdit.tools.dit.precision import keep_exact_time, with_exact_time
 from chatdit.tools.dit.text_encoder import PocketTextEncoder, TextEncoderConfig
 from chatdit.tools.pocket.renderer import Renderer
-from chatdit.tools.pocket.vocabulary import caption_vocabulary
+from chatdit.tools.pocket.spots import text_vocabulary
 from chatdit.tools.training.checkpoint import load_checkpoint
 from chatdit.tools.training.examples import GRID, Batch
 from chatdit.tools.training.pooled import PoolRecipe, train_on_pools
@@ -92,7 +92,7 @@ def build_model(blocks: tuple[int, int] = BaseRecipe.blocks, points: int = 1) ->
         axes_dims_rope=(16, 24, 24),
     )
     start_at_zero(transformer)
-    return PocketModel(PocketTextEncoder(TextEncoderConfig(caption_vocabulary())), transformer)
+    return PocketModel(PocketTextEncoder(TextEncoderConfig(text_vocabulary())), transformer)
 
 
 def start_at_zero(transformer: FluxTransformer2DModel) -> None:

@@ -24,7 +24,7 @@ from chatdit.tools.dit.rows import Segment
 from chatdit.tools.dit.text_encoder import PocketTextEncoder, TextEncoderConfig
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.samples import World
-from chatdit.tools.pocket.vocabulary import caption_vocabulary
+from chatdit.tools.pocket.spots import text_vocabulary
 from chatdit.tools.runtime.attach import attach
 from chatdit.tools.runtime.report import AttentionCall
 from chatdit.tools.training.base import PocketModel, flow_loss, start_at_zero
@@ -160,7 +160,7 @@ def build_pixel_model(recipe: PixelRecipe) -> PocketModel:
         axes_dims_rope=(16, 24, 24),
     )
     start_at_zero(transformer)
-    return PocketModel(PocketTextEncoder(TextEncoderConfig(caption_vocabulary())), transformer)
+    return PocketModel(PocketTextEncoder(TextEncoderConfig(text_vocabulary())), transformer)
 
 
 def _batches(pictures: Pictures, recipe: PixelRecipe, seed: int) -> Iterator[Batch]:

@@ -23,7 +23,7 @@ from chatdit.tools.dit.storage import save_weights
 from chatdit.tools.pocket.detector import FILE, load_network
 from chatdit.tools.pocket.samples import World
 from chatdit.tools.pocket.scene import MAX_PANELS, PICTURE_PIXELS
-from chatdit.tools.pocket.vocabulary import caption_vocabulary
+from chatdit.tools.pocket.spots import text_vocabulary
 from chatdit.tools.training.autoencoder import SMALL_RECIPE as SMALL_AUTOENCODER_RECIPE
 from chatdit.tools.training.autoencoder import AutoencoderRecipe, train_autoencoder
 from chatdit.tools.training.base import SMALL_RECIPE as SMALL_BASE_RECIPE
@@ -131,7 +131,7 @@ def _prepare(out: Path, stage: Stage, start: str | None, fresh: bool) -> None:
     if not has_checkpoint(out / "autoencoder"):
         save_checkpoint(out / "autoencoder", modules.autoencoder, 0, 0.0, torch.float16)
     if not has_checkpoint(out / "base"):
-        text_encoder = with_words(modules.text_encoder, caption_vocabulary())
+        text_encoder = with_words(modules.text_encoder, text_vocabulary())
         save_checkpoint(out / "base", PocketModel(text_encoder, modules.transformer), 0, 0.0)
 
 

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from chatdit.tools.dit.text_encoder import TOKEN_BUCKET, PhraseTokenizer, TextEncoderConfig, pad_token_ids
 from chatdit.tools.pocket.drawing import Drawing, drawing
 from chatdit.tools.pocket.samples import GIVENS, Sample, Wishes, World, random_sample
-from chatdit.tools.pocket.vocabulary import caption_vocabulary
+from chatdit.tools.pocket.spots import text_vocabulary
 
 
 class SetChunk(NamedTuple):
@@ -50,10 +50,15 @@ class SetStream(IterableDataset[SetChunk]):
     def __iter__(self) -> Iterator[SetChunk]:
         worker = get_worker_info()
         rng = random.Random(f"{self._seed}-{self._options.panels}-{worker.id if worker else 0}")
-        config = TextEncoderConfig(caption_vocabulary())
+        config = TextEncoderConfig(text_vocabulary())
         tokenizer = PhraseTokenizer(config.vocabulary, config.max_tokens)
         while True:
             yield _chunk(self._options, tokenizer, rng)
+
+
+def text_tokens(panels: int) -> int:
+    """To how many tokens captions of so many panels are padded: what most of them would be padded to when drawn."""
+    return TOKEN_BUCKET * (1 if panels <= 2 else 2)
 
 
 def stream(options: StreamOptions, seed: str, workers: int) -> Iterator[SetChunk]:
@@ -67,16 +72,17 @@ def stream(options: StreamOptions, seed: str, workers: int) -> Iterator[SetChunk
 def _chunk(options: StreamOptions, tokenizer: PhraseTokenizer, rng: random.Random) -> SetChunk:
     samples: list[Sample] = []
     captions = []
+    room = text_tokens(options.panels)
     while len(samples) < options.sets:
         sample = random_sample(options.world, rng, options.panels, options.wishes)
         ids = tokenizer(sample.caption).ids
         # the transformer reads padding too, so its number must not change: what needs more is left out
-        if len(ids) <= TOKEN_BUCKET:
+        if len(ids) <= room:
             samples.append(sample)
             captions.append(ids)
     return SetChunk(
         _drawing(samples, rng),
-        pad_token_ids(captions, tokenizer.max_tokens),
+        pad_token_ids(captions, tokenizer.max_tokens, room),
         torch.tensor([GIVENS.index(sample.given) for sample in samples]),
     )
 

@@ -7,6 +7,7 @@ Words of held-out subjects stay random: the base model must know nothing of them
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from chatdit.tools.dit.text_encoder import PhraseTokenizer, PocketTextEncoder
 from chatdit.tools.pocket.backgrounds import background_pictures
 from chatdit.tools.pocket.drawing import BACKGROUND_VARIANTS
 from chatdit.tools.pocket.renderer import Renderer
+from chatdit.tools.pocket.spots import spot_shares
 from chatdit.tools.pocket.vocabulary import (
     BACKGROUNDS,
     DRAWABLE,
@@ -29,6 +31,7 @@ from chatdit.tools.pocket.vocabulary import (
 from chatdit.tools.training.examples import encode_tokens
 
 _SPRITE_PIXELS = 128
+_WAVES = 8
 
 
 @torch.no_grad()
@@ -48,6 +51,8 @@ def seed_words(encoder: PocketTextEncoder, autoencoder: PocketAutoencoder, rende
     places = _codes(_place_latents(autoencoder), width, generator)
     for name, code in zip(BACKGROUNDS, places, strict=True):
         words[tokenizer(BACKGROUNDS[name].phrase).ids[0]] = code
+    spots = spot_codes(encoder.config.vocabulary, width)
+    words[1:] = torch.where(spots.any(dim=1, keepdim=True), spots, words[1:])
     encoder.words.weight.copy_(words)
 
 
@@ -61,14 +66,34 @@ def with_words(encoder: PocketTextEncoder, vocabulary: Sequence[str]) -> PocketT
     made.load_state_dict({k: v for k, v in encoder.state_dict().items() if k != "words.weight"}, strict=False)
     generator, spread = torch.Generator().manual_seed(0), encoder.words.weight[1:].std()
     made.words.weight[0] = 0
+    spots = spread * spot_codes(vocabulary, encoder.config.width)
     for row, phrase in enumerate(vocabulary, start=1):
         noise = spread * torch.randn(encoder.config.width, generator=generator)
         like = old.get(find_subject(phrase) or find_tint(phrase) or "")
         if phrase in old:
             made.words.weight[row] = encoder.words.weight[old[phrase]]
+        elif spots[row - 1].any():
+            made.words.weight[row] = spots[row - 1]
         else:
             made.words.weight[row] = noise if like is None else encoder.words.weight[like] + 0.3 * noise
     return made
+
+
+def spot_codes(phrases: Sequence[str], width: int) -> Tensor:
+    """Codes float (n, width) of about unit variance, alike for near spots; of words that tell none, zeros."""
+    mix = torch.randn(2, 4 * _WAVES, width, generator=torch.Generator().manual_seed(0)) / math.sqrt(2 * _WAVES)
+    codes = torch.zeros(len(phrases), width)
+    for row, phrase in enumerate(phrases):
+        if (told := spot_shares(phrase)) is not None:
+            kind, shares = told
+            codes[row] = _waves(shares) @ mix[kind]
+    return codes
+
+
+def _waves(shares: Sequence[float]) -> Tensor:
+    """Sines and cosines of shares in [0, 1), slow ones first."""
+    angles = torch.tensor(shares)[:, None] * math.pi * 2.0 ** torch.arange(_WAVES)
+    return torch.cat([angles.sin(), angles.cos()], dim=1).flatten()
 
 
 def _codes(latents: Tensor, width: int, generator: torch.Generator) -> Tensor:

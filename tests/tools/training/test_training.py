@@ -19,7 +19,8 @@ from chatdit.tools.dit.text_encoder import PhraseTokenizer, PocketTextEncoder, T
 from chatdit.tools.pocket.grid_world import random_set
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.samples import GIVENS
-from chatdit.tools.pocket.vocabulary import HELD_OUT, SUBJECTS, caption_vocabulary
+from chatdit.tools.pocket.spots import text_vocabulary
+from chatdit.tools.pocket.vocabulary import HELD_OUT, SUBJECTS
 from chatdit.tools.training.autoencoder import SMALL_RECIPE as SMALL_AUTOENCODER_RECIPE
 from chatdit.tools.training.autoencoder import psnr, train_autoencoder
 from chatdit.tools.training.base import SMALL_RECIPE as SMALL_BASE_RECIPE
@@ -226,14 +227,14 @@ def test_checkpoints_return_what_was_saved_in_small_parts(tmp_path: Path) -> Non
 
 
 def test_words_of_held_out_subjects_stay_random() -> None:
-    encoder = PocketTextEncoder(TextEncoderConfig(caption_vocabulary()))
+    encoder = PocketTextEncoder(TextEncoderConfig(text_vocabulary()))
     autoencoder, renderer = PocketAutoencoder().eval(), Renderer()
     seed_words(encoder, autoencoder, renderer, seed=0)
     first = encoder.words.weight.clone()
     with torch.no_grad():
         next(autoencoder.parameters()).mul_(torch.randn(96, 1, 1, 1))
     seed_words(encoder, autoencoder, renderer, seed=0)
-    tokenizer = PhraseTokenizer(caption_vocabulary(), 96)
+    tokenizer = PhraseTokenizer(text_vocabulary(), 96)
     for name in HELD_OUT:
         assert torch.equal(first[tokenizer(name).ids[0]], encoder.words.weight[tokenizer(name).ids[0]])
     assert not torch.allclose(first[tokenizer("cat").ids[0]], encoder.words.weight[tokenizer("cat").ids[0]])
@@ -298,8 +299,9 @@ def test_new_words_start_near_old_ones_of_the_same_thing() -> None:
 
 
 def test_what_needs_more_tokens_than_the_padding_is_left_out() -> None:
-    chunks = stream(StreamOptions(4, 16), "long", workers=0)
-    assert {next(chunks).text_ids.shape[1] for _ in range(4)} == {32}
+    for panels, tokens in ((1, 32), (2, 32), (4, 64)):
+        chunks = stream(StreamOptions(panels, 16), "long", workers=0)
+        assert {next(chunks).text_ids.shape[1] for _ in range(4)} == {tokens}
 
 
 def test_a_start_spares_what_is_there(tmp_path: Path, base_folder: Path) -> None:

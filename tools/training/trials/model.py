@@ -9,7 +9,7 @@ from diffusers.models.transformers.transformer_flux import FluxTransformer2DMode
 from torch import Tensor, nn
 
 from chatdit.tools.dit.text_encoder import PocketTextEncoder, TextEncoderConfig
-from chatdit.tools.pocket.vocabulary import caption_vocabulary
+from chatdit.tools.pocket.spots import text_vocabulary
 from chatdit.tools.training.base import PocketModel, start_at_zero
 from chatdit.tools.training.examples import GRID
 from chatdit.tools.training.muon import Muon
@@ -38,7 +38,7 @@ def build_trial_model(arm: Arm, words: Tensor) -> PocketModel:
         axes_dims_rope=(16, 24, 24),
     )
     start_at_zero(transformer)
-    model = PocketModel(PocketTextEncoder(TextEncoderConfig(caption_vocabulary())), transformer)
+    model = PocketModel(PocketTextEncoder(TextEncoderConfig(text_vocabulary())), transformer)
     with torch.no_grad():
         model.text_encoder.words.weight.copy_(words)
     return model

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from chatdit.tools.pocket.drawing import drawing
 from chatdit.tools.pocket.renderer import NO_CLASS, Renderer
 from chatdit.tools.pocket.samples import random_sample
-from chatdit.tools.pocket.vocabulary import caption_vocabulary
+from chatdit.tools.pocket.spots import text_vocabulary
 from chatdit.tools.training.base import PocketModel
 from chatdit.tools.training.examples import GRID, Batch
 from chatdit.tools.training.trials.alignment import (
@@ -51,7 +51,7 @@ SRA = AlignmentRecipe("sra", block=1, teacher_block=2)
 
 
 def _model(blocks: tuple[int, int] = (1, 2)) -> PocketModel:
-    words = torch.randn(len(caption_vocabulary()) + 1, 256)
+    words = torch.randn(len(text_vocabulary()) + 1, 256)
     model = build_trial_model(Arm("tiny", width=64, blocks=blocks), words)
     for name, p in model.transformer.named_parameters():
         if ".norm" in name or "_out" in name:  # what starts at zero lets no gradient through

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from chatdit.tools.dit.loading import load_pocket_modules
 from chatdit.tools.pocket.drawing import Drawing
 from chatdit.tools.pocket.renderer import Renderer
-from chatdit.tools.pocket.vocabulary import caption_vocabulary
+from chatdit.tools.pocket.spots import text_vocabulary
 from chatdit.tools.training.examples import GRID, encode_tokens
 from chatdit.tools.training.pooled import optimiser_of
 from chatdit.tools.training.streams import SetChunk, StreamOptions, stream
@@ -56,7 +56,7 @@ def pictures() -> TrialPictures:
         ids,
         torch.tensor([[3, 7]]).expand(40, -1),
         torch.stack([(cells == i) * 255 for i in range(2)], dim=2).byte(),
-        torch.randn(len(caption_vocabulary()) + 1, 256, generator=generator),
+        torch.randn(len(text_vocabulary()) + 1, 256, generator=generator),
         held_out=8,
     )
 
@@ -107,7 +107,7 @@ def test_arms_see_as_many_tokens_as_the_plain_one_or_twice() -> None:
 
 
 def test_arms_are_of_one_size_and_are_compared_with_arms() -> None:
-    words = torch.empty(len(caption_vocabulary()) + 1, 256, device="meta")
+    words = torch.empty(len(text_vocabulary()) + 1, 256, device="meta")
     counts = {}
     for arm in DEFAULT_ARMS:
         if (arm.width, arm.blocks) not in counts:
@@ -130,7 +130,7 @@ def test_arms_are_of_one_size_and_are_compared_with_arms() -> None:
 
 def test_adamw_has_the_same_matrices_as_muon_with_their_rate() -> None:
     torch.manual_seed(0)
-    words = torch.randn(len(caption_vocabulary()) + 1, 256)
+    words = torch.randn(len(text_vocabulary()) + 1, 256)
     trained = nn.ModuleList([build_trial_model(ARM, words), nn.Linear(3, 3)])
     matrices, others = _parameters_of(trained)
     muons = {id(p) for group in optimiser_of(trained)._groups.values() for p in group}

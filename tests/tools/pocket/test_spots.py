@@ -1,0 +1,59 @@
+"""Words of where sprites stand: they tell it to within a step, and nobody reads them as anything else."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from chatdit.tools.dit.text_encoder import PhraseTokenizer
+from chatdit.tools.pocket import free_world
+from chatdit.tools.pocket.captions import caption, loose_caption
+from chatdit.tools.pocket.samples import Wishes, random_sample
+from chatdit.tools.pocket.scene import Placement, Scene, Thing
+from chatdit.tools.pocket.spots import (
+    CELL,
+    SIDE_STEP,
+    TURN_STEP,
+    spot_words,
+    text_vocabulary,
+    told_spots,
+    without_spots,
+)
+
+
+def test_words_tell_where_a_sprite_stands_to_within_a_step() -> None:
+    rng = random.Random(0)
+    for _ in range(200):
+        for sprite in free_world.place(free_world.random_scene(rng), rng):
+            (spot,) = told_spots(spot_words(sprite))
+            assert max(abs(spot.x - sprite.centre[0]), abs(spot.y - sprite.centre[1])) <= CELL / 2
+            assert abs(spot.side - sprite.side) <= SIDE_STEP / 2
+            assert abs(spot.rotation - sprite.rotation) <= TURN_STEP / 2
+
+
+@pytest.mark.parametrize(("left", "side", "rotation"), [(-40, 60, 0), (250, 60, 40), (0, 400, -40)])
+def test_what_leaves_the_picture_has_the_nearest_words(left: int, side: int, rotation: int) -> None:
+    known = PhraseTokenizer(text_vocabulary(), 96)(spot_words(Placement("cat", None, left, left, side, rotation)))
+    assert len(known.ids) == 2 and not known.unknown
+
+
+def test_every_sprite_is_told_behind_its_name() -> None:
+    scene = Scene((Thing("cat", 2), Thing("dog")), "beach")
+    sprites = tuple(Placement(s, None, x, 8, 60) for s, x in (("cat", 0), ("cat", 80), ("dog", 160)))
+    told = caption(scene, sprites)
+    assert told == "two cats [x7y9] [s10r3] [x27y9] [s10r3] and a dog [x47y9] [s10r3] on the beach"
+    assert without_spots(told) == caption(scene) and len(told_spots(told)) == 3
+    assert without_spots(loose_caption(scene, random.Random(3), sprites)) == loose_caption(scene, random.Random(3))
+
+
+def test_training_tells_spots_in_its_share_and_the_words_are_known() -> None:
+    rng, tokenizer = random.Random(5), PhraseTokenizer(text_vocabulary(), 96)
+    for panels in (1, 2, 4):
+        samples = [random_sample("free", rng, panels, Wishes(spots=0.5)) for _ in range(400)]
+        assert not any(tokenizer(sample.caption).unknown for sample in samples)
+        told = [sample for sample in samples if told_spots(sample.caption)]
+        assert 0.3 < len(told) / len(samples) < 0.6
+        for sample in told if panels == 1 else []:
+            assert len(told_spots(sample.caption)) == len(sample.placements[0])
+    assert not any(told_spots(random_sample("grid", rng, 1).caption) for _ in range(50))
