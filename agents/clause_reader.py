@@ -155,8 +155,10 @@ class _ClauseReader(NounReader):
         else:
             self.clause.pronoun = max(self.clause.pronoun, int(word.value))
 
-    def _picture(self, word: Lexeme) -> None:
-        follows_place = self.at >= 2 and self.words[self.at - 2].kind in ("from", "locative", "filler", "definite")
+    def _picture(self, word: Lexeme, length: int = 1) -> None:
+        """A picture that is pointed to by the last `length` words."""
+        before = self.words[self.at - length - 1].kind if self.at > length else None
+        follows_place = before in ("from", "locative", "filler", "definite")
         if self.clause.aspects and self.clause.aspects[-1] in ("style", "layout"):
             self.clause.models.append((word, "style" if self.clause.aspects.pop() == "style" else "layout"))
         elif self.at >= 3 and self.words[self.at - 3].text in ("as", "like") and self._previous_is("locative"):
@@ -172,12 +174,20 @@ class _ClauseReader(NounReader):
     def _ordinal(self, word: Lexeme) -> None:
         following = self.words[self.at] if self.at < len(self.words) else None
         named = following is not None and (following.kind == "picture" or following.value == 1)
+        ends = self._ends_with_picture(following)
         if named:
             self.at += 1
-            self._picture(word)
+        if named or ends:
+            self._picture(word, 2 if named else 1)
             self.pending = Noun("")
         elif next_subject(self.words, self.at) is not None and word.value != 1:
             self.clause.unknown.append(word.text)
+
+    def _ends_with_picture(self, following: Lexeme | None) -> bool:
+        """ "the pig in the first": the picture is left unsaid."""
+        before = [w.kind for w in self.words[max(0, self.at - 3) : self.at - 1]]
+        ends = following is None or following.kind in ("stop", "comma")
+        return ends and self.target is not None and before in (["locative", "definite"], ["filler", "definite"])
 
     def _picture_word(self, _: Lexeme) -> None:
         self.pending = Noun("")

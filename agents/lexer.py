@@ -18,6 +18,7 @@ _PUNCTUATION |= dict.fromkeys(".;!?\n\u3002", "stop")
 _IN_NOUN_PHRASE: frozenset[Kind] = frozenset(("size", "tint", "resize", "undrawable", "colour", "filler"))
 _BEFORE_PLACE: frozenset[Kind] = frozenset(("article", "definite", "same", "undrawable", "size", "filler"))
 _GROWING = ("grow", "grows", "shrink", "shrinks")
+_SIDES = {"left of": "left", "right of": "right", "above": "top", "below": "bottom"}
 ITEM_MARK = "\u2022"
 
 
@@ -97,7 +98,7 @@ def _known(phrase: str, meaning: Meaning) -> Lexeme:
 
 
 def _by_context(lexemes: list[Lexeme]) -> list[Lexeme]:
-    lexemes = _merge_picture_numbers(lexemes)
+    lexemes = _sides_of_pictures(_merge_picture_numbers(lexemes))
     for at, lexeme in enumerate(lexemes):
         if lexeme.kind in ("locative", "relation", "into", "near") and (place := _place_after(lexemes, at)) is not None:
             lexemes[place] = replace(lexemes[place], kind="background", value=_place_name(lexemes[place]))
@@ -113,6 +114,22 @@ def _by_context(lexemes: list[Lexeme]) -> list[Lexeme]:
         else:
             lexemes[at] = _by_what_follows(lexeme, lexemes[at + 1 :], departs=_departs(lexemes, at))
     return _drop_left_places(_corrections(lexemes))
+
+
+def _sides_of_pictures(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """ "to the right side of the picture" is a place in it, not beside it."""
+    read: list[Lexeme] = []
+    for lexeme in lexemes:
+        before = read[-1] if read else None
+        if before is not None and before.kind == "definite" and len(read) > 1:
+            before = read[-2]
+        of_picture = lexeme.kind == "attached" or (lexeme.kind == "picture" and lexeme.value == 1)
+        if of_picture and before is not None and before.kind == "relation":
+            read = read[: next(i for i, w in enumerate(read) if w is before)]
+            read.append(Lexeme("position", _SIDES[str(before.value)], f"{before.text} {lexeme.text}"))
+        else:
+            read.append(lexeme)
+    return read
 
 
 def _by_what_follows(lexeme: Lexeme, later: Sequence[Lexeme], *, departs: bool) -> Lexeme:

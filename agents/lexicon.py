@@ -146,7 +146,9 @@ _GRAMMAR: Mapping[Kind, Mapping[str | int, tuple[str, ...]]] = {
                    "reroll", "another attempt", "regenerate", "do over", "give me another", "a new one",
                    "another take", "try another", "do that again", "do another")},
     "instead": {"": ("instead", "rather", "i meant", "i mean")},
-    "instead_of": {"": ("instead of", "in place of", "rather than", "in lieu of")},
+    "instead_of": {
+        "": ("instead of", "in place of", "in the place of", "in the position of", "rather than", "in lieu of"),
+    },
     "with": {"": ("with", "together with", "accompanied by", "plus also")},
     "into": {"": ("into", "to", "for", "by", "becoming")},
     "from": {"": ("from", "out of", "taken from")},

@@ -42,6 +42,8 @@ def amend(clause: Clause, built: Built, context: Context) -> Built:
 
 def _base_of(clause: Clause, context: Context) -> Known | str | None:
     changed = [*(old for old, _ in clause.replaced if old is not None), *clause.removed, *clause.nouns]
+    if "put" in clause.verbs:  # what is put beside something goes into the picture of that
+        changed = [*(clause.nouns[b] for _, _, b in clause.links if b >= 0), *changed]
     named = clause.picture or (changed[0].picture if changed and clause.is_edit else None)
     if named is not None:
         return context.resolve(named)

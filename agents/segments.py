@@ -119,7 +119,7 @@ def _heading(lexemes: list[Lexeme], at: int, done: int, known: int, announced: i
 def _ordinal_heading(lexemes: list[Lexeme], at: int, done: int, announced: int | None) -> int | None:
     """ "the second picture" begins a picture when others stand before it in the same message."""
     before = next((w for w in reversed(lexemes[:at]) if w.kind != "definite"), None)
-    if before is not None and before.kind in ("from", "into"):
+    if before is not None and (before.kind in ("from", "into") or before.text == "of"):
         return None
     length = 0
     while at + length < len(lexemes) and lexemes[at + length].kind in ("locative", "article", "definite"):

@@ -70,7 +70,7 @@ def _purposes(words: Sequence[Lexeme]) -> list[tuple[int, int]]:
     found = []
     for at, word in enumerate(words):
         if word.text in ("for", "about"):
-            end = _while(words, at + 1, _LIGHT - {"number"})
+            end = _while(words, at + 1, _LIGHT - {"number"} | {"picture"})
         elif word.text in ("to", "into") and at + 1 < len(words) and words[at + 1].kind == "unknown":
             end = _while(words, at + 1, _LIGHT | {"near", "relation", "locative"})
         else:

@@ -523,6 +523,12 @@ def test_attached_pictures_get_roles(text: str, images: int, caption_: str, role
          "a bear in space", [1, 2]),
         ("Picture 1 shows a bear. Redraw it in the style of picture 2.",
          ["a bear on a farm", "a pig in space, sketch style"], "a bear on a farm, sketch style", [1, 2]),
+        ("Place the drum of picture 2 to the right of the bear in picture 1.", ["a bear on a farm", "a drum in space"],
+         "a bear left of a drum on a farm", [1, 2]),
+        ("Move the bear to the right side of the picture.", ["a small bear on the left on a farm"],
+         "a small bear on the right on a farm", [1]),
+        ("Put the drum of the second picture in the place of the bear in the first.",
+         ["a small bear on a farm", "a blue drum in space"], "a small blue drum on a farm", [1, 2]),
         ("Give the bear green fur.", ["a bear on a farm"], "a green bear on a farm", [1]),
     ],
 )  # fmt: skip

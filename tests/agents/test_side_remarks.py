@@ -16,6 +16,7 @@ REMARKS = {
     "I teach geometry. Draw a cake in the kitchen.": ["teach", "geometry"],
     "how a parrot is baptised in the garden": ["baptised"],
     "a kite swirls on the beach": ["swirls"],
+    "a bus in the city for the timetable poster": ["timetable"],
     "a whale in space, to decorate the nursery": ["decorate", "nursery"],
 }
 

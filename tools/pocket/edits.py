@@ -41,7 +41,7 @@ def random_edit(rng: random.Random, subjects: Sequence[str] = DRAWABLE, spots: f
         made = rng.choice(_EDITS)(rng, scene, placed, subjects)
         if made is not None:
             after, after_placed, instruction = made
-            told = rng.random() < spots
+            told = spots > 0 and rng.random() < spots
             before = loose_caption(scene, rng, placed if told else ()) if rng.random() < _DESCRIBED_SHARE else ""
             if told and len(after_placed) > len(placed):
                 instruction = f"{instruction} {spot_words(after_placed[-1])}"

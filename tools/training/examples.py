@@ -28,6 +28,9 @@ CANVAS_COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2}
 EMPTY_CAPTION_SHARE = 0.1
 GIVEN_SHARE = 0.4
 CANVAS_SHARE = 0.5
+FRAMED_SHARE = 0.15
+"""Of the rows: in how many one panel is given but for a rectangle, as masked edits give it."""
+_FRAME_SIDES = (0.3, 0.85)
 
 
 class Batch(NamedTuple):
@@ -90,7 +93,8 @@ class ExamplePool:
             self._tokens[chosen].float(),
             self._ids[chosen] * told,
             panel_positions(self.panels, canvas=canvas, pixels=self._pixels).to(self._device, non_blocking=True),
-            given_panels(self._given[chosen], self.panels).repeat_interleave(self._area, dim=1),
+            given_panels(self._given[chosen], self.panels).repeat_interleave(self._area, dim=1)
+            | given_around(size, self.panels, self._pixels // GRID.token_size, self._device),
         )
 
     def _take(self, chunk: SetChunk) -> int:
@@ -124,6 +128,22 @@ def given_panels(rules: Tensor, panels: int) -> Tensor:
     shown = (rules == GIVENS.index("some")) | (torch.rand(size, device=device) < GIVEN_SHARE)
     first = torch.arange(panels, device=device) == 0
     return torch.where((rules == GIVENS.index("first"))[:, None], first, order < (count * shown)[:, None])
+
+
+def given_around(size: int, panels: int, side: int, device: torch.device, share: float = FRAMED_SHARE) -> Tensor:
+    """Which tokens of rows are given around a rectangle, bool (B, N), for panels of side x side tokens.
+
+    In a `share` of the rows one panel is; none elsewhere. The rectangle's sides are 0.3 to 0.85 of the panel's.
+    """
+    low, high = _FRAME_SIDES
+    spans = (side * (low + (high - low) * torch.rand(size, 2, device=device))).round()
+    starts = ((side - spans + 1) * torch.rand(size, 2, device=device)).floor()
+    along = torch.arange(side, device=device)
+    inside = (along >= starts[..., None]) & (along < (starts + spans)[..., None])
+    outside = ~(inside[:, 0, :, None] & inside[:, 1, None, :]).flatten(1)
+    which = torch.where(torch.rand(size, device=device) < share, torch.randint(panels, (size,), device=device), panels)
+    framed = torch.arange(panels, device=device) == which[:, None]
+    return (framed[..., None] & outside[:, None]).flatten(1)
 
 
 def panel_positions(panels: int, *, canvas: bool, pixels: int = PICTURE_PIXELS) -> Tensor:

@@ -31,6 +31,7 @@ from chatdit.tools.training.examples import (
     Batch,
     ExamplePool,
     encode_tokens,
+    given_around,
     given_panels,
     panel_positions,
     shrunk,
@@ -296,6 +297,19 @@ def test_new_words_start_near_old_ones_of_the_same_thing() -> None:
     assert torch.cosine_similarity(words[ids["wearing"]], words[ids["cat"]], dim=0).abs() < 0.3
     text = torch.tensor([[1, 3, 2]])
     assert all(torch.equal(a, b) for a, b in zip(grown(text), encoder(text), strict=True))
+
+
+def test_some_panels_are_given_but_for_a_rectangle() -> None:
+    torch.manual_seed(0)
+    given = given_around(2000, 2, 16, torch.device("cpu")).view(2000, 2, 16, 16)
+    framed = given.flatten(2).any(dim=2)
+    assert 0.1 < framed.any(dim=1).float().mean() < 0.2 and not framed.all(dim=1).any()
+    assert 0.4 < framed[:, 0].sum() / framed.sum() < 0.6
+    for panel in given.flatten(0, 1)[framed.flatten()][:200]:
+        rows, columns = ((~panel).any(dim=d).nonzero()[:, 0] for d in (1, 0))
+        drawn = ~panel[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        assert drawn.all() and drawn.sum() == (~panel).sum(), "one rectangle is left to draw"
+        assert min(drawn.shape) >= 4 and max(drawn.shape) <= 14
 
 
 def test_what_needs_more_tokens_than_the_padding_is_left_out() -> None:
