@@ -126,7 +126,8 @@ def suite_record(runs: Sequence[JudgedRun]) -> dict[str, object]:
 def _counts(run: JudgedRun) -> dict[str, object]:
     results = list(run.folder.results().values())
     statuses = {s: sum(r.status == s for r in results) for s in ("done", "asked", "failed")}
-    return {"cases": statuses, "seconds_in_cases": round(sum(r.seconds for r in results), 1)}
+    seconds = round(sum(r.seconds for r in results), 1)
+    return {"commit": run.manifest.commit, "cases": statuses, "seconds_in_cases": seconds}
 
 
 def write_report(runs: Sequence[JudgedRun], out: Path) -> Path:

@@ -126,7 +126,7 @@ def test_a_record_has_the_systems_and_their_differences(tmp_path: Path) -> None:
     assert isinstance(systems, dict) and list(systems) == ["ours", "table"]
     assert {"overall", "T2I", "I2I"} <= set(systems["ours"]) and systems["ours"]["T2I"]["value"] == 100
     assert systems["ours"]["cases"] == {"done": 3, "asked": 1, "failed": 0}
-    assert systems["ours"]["seconds_in_cases"] == 8.0
+    assert systems["ours"]["seconds_in_cases"] == 8.0 and systems["table"]["commit"] == "abc"
     paired = record["paired"]
     assert isinstance(paired, list) and paired[0]["a"] == "ours" and paired[0]["difference"] == 50
 
