@@ -14,6 +14,7 @@ from torch import Tensor
 
 from chatdit.evals.pocket_cases import Ask
 from chatdit.tools.dit.model import DiT, Row, SamplingOptions, Segment
+from chatdit.tools.pocket.composer import settled
 from chatdit.tools.pocket.recogniser import Reading
 from chatdit.tools.pocket.scene import PICTURE_PIXELS, Scene
 
@@ -51,7 +52,7 @@ class ModelArtist:
         readings: list[list[Reading]] = []
         for part in chunks(rows, max(1, CHUNK // max((len(one.scenes) for one in asks), default=1))):
             self._notify(what, len(readings), len(rows))
-            for row in self._dit.sample(part, sampling=self._sampling):
+            for row in self._dit.sample(settled(self._dit, part), sampling=self._sampling):
                 pictures = torch.stack(list(row.images)) * 2 - 1
                 scenes = asks[len(readings)].scenes
                 readings.append(read_all(self._reader, pictures))

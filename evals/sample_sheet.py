@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from chatdit.tools.dit.model import DiT, Row, Segment
 from chatdit.tools.pocket.captions import joint_caption
+from chatdit.tools.pocket.composer import settled
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.scene import Scene, Thing
 from chatdit.tools.pocket.vocabulary import HELD_OUT
@@ -40,7 +41,7 @@ def sample_sheet(model: str = "pocket", seed: int = 0) -> Image.Image:
     rows = [Row(text, (Segment(width, height),), seed + i) for i, text in enumerate(CAPTIONS)]
     together = " ".join(f"[panel{i}] {text}" for i, text in enumerate(SET_CAPTIONS, start=1))
     panels = tuple(Segment(width, height, panel=i) for i in range(len(SET_CAPTIONS)))
-    drawn = dit.sample(rows) + dit.sample([Row(together, panels, seed)])
+    drawn = dit.sample(settled(dit, rows)) + dit.sample(settled(dit, [Row(together, panels, seed)]))
     return _sheet([picture for row in drawn for picture in row.images], (*CAPTIONS, *SET_CAPTIONS))
 
 
@@ -66,7 +67,7 @@ def failure_sheet(model: str = "pocket", seed: int = 0) -> Image.Image:
     both = tuple(Segment(width, height, panel=i) for i in range(2))
     rows += [Row(joint_caption(nameless), segments, seed) for segments in (known, both)]
     labels = (*named, f"given: {unseen} on the beach", nameless[1], *nameless)
-    return _sheet([picture for row in dit.sample(rows) for picture in row.images], labels)
+    return _sheet([picture for row in dit.sample(settled(dit, rows)) for picture in row.images], labels)
 
 
 def _sheet(pictures: Sequence[torch.Tensor], labels: Sequence[str]) -> Image.Image:

@@ -22,6 +22,7 @@ from chatdit.tools.fitting import fit_to
 from chatdit.tools.panel_sizes import Size, reference_size
 from chatdit.tools.panels import Layout, cells, joint_caption, layout_for
 from chatdit.tools.pixels import to_picture, to_tensor
+from chatdit.tools.pocket.composer import settled
 from chatdit.tools.runtime.named_policy import named_policy
 from chatdit.tools.tool import PainterDefaults
 from chatdit.tools.types import ProgressCallback, Sampling, ToolError
@@ -101,7 +102,7 @@ def sampled_pictures(
         attention=None if sampling.attention in (None, "dense") else named_policy(sampling.attention, dit.device),
     )
     try:
-        sampled = dit.sample([drawing.row], None, options, progress)
+        sampled = dit.sample(settled(dit, [drawing.row]), None, options, progress)
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise

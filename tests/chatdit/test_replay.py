@@ -42,8 +42,8 @@ def test_a_picture_replays_with_equal_pixels(new_session: MakeSession, elsewhere
 def test_a_lineage_replays_where_its_pictures_are_not(new_session: MakeSession, elsewhere: RunContext) -> None:
     session = new_session(seed=9)
     session.send("a cat on the beach")
-    session.send("make it bigger")
-    last = session.send("the same on the moon").images[0]
+    session.send("the same cat on the moon")
+    last = session.send("the same in the forest").images[0]
     recipe = read_recipe(last.path)
     assert recipe.ingredients and recipe.ingredients[0].recipe is not None
     assert recipe.ingredients[0].recipe.ingredients[0].recipe is not None

@@ -13,7 +13,7 @@ def test_every_part_is_timed_and_a_step_is_their_sum() -> None:
     record = bench_training.run(device=torch.device("cpu"), repeats=1, small=True)
     parts = record["parts"]
     assert isinstance(parts, dict) and record["benchmark"] == "training"
-    assert {f"{what}_{n}" for what in ("draw", "encode", "eager") for n in (1, 2, 3, 4)} < set(parts)
+    assert {f"{what}_{n}" for what in ("draw", "encode", "eager") for n in (1, 2, 4)} < set(parts)
     assert {"optimiser", "average"} < set(parts) and not any(name.startswith("compiled") for name in parts)
     assert all(0 < part["ms_host"] <= part["ms"] for part in parts.values())
     assert isinstance(record["step_ms"], float) and record["step_ms"] > parts["optimiser"]["ms"]

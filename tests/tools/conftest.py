@@ -39,7 +39,7 @@ class RecordingDiT:
     paint: Callable[[Row, int], torch.Tensor] | None = None
 
     def unknown_words(self, caption: str) -> tuple[str, ...]:
-        return tuple(word for word in caption.split() if word.startswith("xy"))
+        return tuple(word for word in caption.split() if word.startswith(("xy", "[x")))
 
     def token_report(self, caption: str) -> tuple[int, int]:
         tokens = len(caption.split())

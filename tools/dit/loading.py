@@ -25,7 +25,7 @@ from chatdit.tools.dit.codecs import (
 from chatdit.tools.dit.folders import LIBRARIES, POCKET, SHA256, checked_digest, find_folder, fingerprint, read_json
 from chatdit.tools.dit.memory import out_of_memory
 from chatdit.tools.dit.packing import pack_factor
-from chatdit.tools.dit.rows import Row, SamplingDefaults
+from chatdit.tools.dit.rows import SamplingDefaults
 from chatdit.tools.dit.storage import load_weights, save_weights
 from chatdit.tools.dit.text_encoder import PocketTextEncoder, TextEncoderConfig
 from chatdit.tools.types import ToolError
@@ -51,8 +51,6 @@ class LoadedModel:
     scheduler: Mapping[str, object]
     """The config of a FlowMatchEulerDiscreteScheduler."""
     defaults: SamplingDefaults
-    settle: Callable[[Row], Row] = lambda row: row
-    """What a row needs before it is drawn, such as words for what its caption leaves open."""
 
 
 @dataclass(frozen=True)
@@ -178,16 +176,7 @@ def _load_pocket(folder: Path, index: Mapping[str, object], name: str) -> Loaded
             token_size=images.downscale
             * pack_factor(int(modules.transformer.config["in_channels"]), images.latent_channels),
         ),
-        settle=_composer(modules.text_encoder),
     )
-
-
-def _composer(encoder: PocketTextEncoder) -> Callable[[Row], Row]:
-    """Puts words of spots into captions, for a model that was trained with them."""
-    from chatdit.tools.pocket.composer import composed
-    from chatdit.tools.pocket.spots import spot_vocabulary
-
-    return composed if set(spot_vocabulary()) <= set(encoder.config.vocabulary) else lambda row: row
 
 
 def _check_output(folder: Path, transformer: FluxTransformer2DModel, horizon: float | None) -> None:

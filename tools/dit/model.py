@@ -44,7 +44,6 @@ class DiT:
         self.text = loaded.text
         self.images = loaded.images
         self.defaults: SamplingDefaults = loaded.defaults
-        self._settle = loaded.settle
         to_precision(self.transformer, device, dtype)
         self.images.to(device, dtype)
         self.text.to(device, dtype)
@@ -116,7 +115,6 @@ class DiT:
             ToolError: a row, the plan or an option does not fit the model.
         """
         settings = _settings(sampling, self.defaults)
-        rows = [self._settle(row) for row in rows]
         return sample_rows(self._painter, rows, plan, settings, progress)
 
 

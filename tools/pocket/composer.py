@@ -8,14 +8,27 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from chatdit.tools.dit.rows import Row
 from chatdit.tools.pocket import free_world
 from chatdit.tools.pocket.caption_reader import read_caption
-from chatdit.tools.pocket.spots import told_spots
+from chatdit.tools.pocket.scene import Placement
+from chatdit.tools.pocket.spots import spot_words, told_spots
+
+if TYPE_CHECKING:
+    from chatdit.tools.dit.model import DiT
+
 
 _PANEL = re.compile(r"(\[panel\d+\])")
+
+
+def settled(model: DiT, rows: Sequence[Row]) -> list[Row]:
+    """The rows as `model` is to draw them: composed if it knows the words of spots, else as they are."""
+    knows = not model.defaults.open_vocabulary and not model.unknown_words(spot_words(Placement("", None, 0, 0, 64)))
+    return [composed(row) for row in rows] if knows else list(rows)
 
 
 def composed(row: Row) -> Row:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import cast
 
 import pytest
 import torch
 
-from chatdit.tools.dit.rows import Row, Segment
+from chatdit.tools.dit.model import DiT
+from chatdit.tools.dit.rows import Row, SamplingDefaults, Segment
+from chatdit.tools.dit.text_encoder import PhraseTokenizer
 from chatdit.tools.pocket import free_world
 from chatdit.tools.pocket.caption_reader import read_caption
 from chatdit.tools.pocket.captions import caption, loose_caption
-from chatdit.tools.pocket.composer import composed
+from chatdit.tools.pocket.composer import composed, settled
 from chatdit.tools.pocket.scene import Scene
-from chatdit.tools.pocket.spots import told_spots, without_spots
+from chatdit.tools.pocket.spots import text_vocabulary, told_spots, without_spots
+from chatdit.tools.pocket.vocabulary import caption_vocabulary
 
 PICTURE = Segment(256, 256)
 
@@ -66,6 +70,30 @@ def test_given_panels_are_not_told_where_they_stand() -> None:
     row = Row("[panel1] a cat in a studio [panel2] a cat in space", (known, PICTURE), 1)
     before, after = composed(row).caption.split(" [panel2] ")
     assert before == "[panel1] a cat in a studio" and len(told_spots(after)) == 1
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What `settled` asks of a model."""
+
+    known: tuple[str, ...]
+    defaults: SamplingDefaults
+
+    def unknown_words(self, caption: str) -> tuple[str, ...]:
+        return PhraseTokenizer(self.known, 96)(caption).unknown if self.known else ()
+
+
+@pytest.mark.parametrize(
+    ("known", "open_vocabulary", "told"),
+    [(text_vocabulary(), False, 1), (caption_vocabulary(), False, 0), ((), True, 0)],
+)
+def test_only_a_model_that_knows_spots_is_told_them(known: tuple[str, ...], open_vocabulary: bool, told: int) -> None:
+    defaults = SamplingDefaults(
+        steps=4, guidance=1.0, shift=2.0, width=256, height=256, max_panels=4, open_vocabulary=open_vocabulary,
+        token_size=16,
+    )  # fmt: skip
+    (row,) = settled(cast(DiT, _Model(known, defaults)), [Row("a cat in space", (PICTURE,), 1)])
+    assert len(told_spots(row.caption)) == told
 
 
 def test_rows_that_are_only_read_and_what_cannot_stand_stay_as_they_are() -> None:

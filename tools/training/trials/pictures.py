@@ -22,7 +22,8 @@ from chatdit.tools.pocket.free_world import MAX_SPRITES
 from chatdit.tools.pocket.renderer import NO_CLASS, PERSON_CLASS, Renderer, SpriteMaps
 from chatdit.tools.pocket.samples import World
 from chatdit.tools.pocket.scene import PICTURE_PIXELS
-from chatdit.tools.pocket.vocabulary import SUBJECTS, caption_vocabulary
+from chatdit.tools.pocket.spots import text_vocabulary
+from chatdit.tools.pocket.vocabulary import SUBJECTS
 from chatdit.tools.training.base import TIME_SHIFT
 from chatdit.tools.training.examples import EMPTY_CAPTION_SHARE, GRID, Batch, encode_tokens
 from chatdit.tools.training.streams import StreamOptions, stream
@@ -86,7 +87,7 @@ def draw_trial_pictures(
         have += len(drawn.text_ids)
         if have >= total:
             break
-    encoder = PocketTextEncoder(TextEncoderConfig(caption_vocabulary()))
+    encoder = PocketTextEncoder(TextEncoderConfig(text_vocabulary()))
     seed_words(encoder, autoencoder, renderer, options.seed)
     return TrialPictures(
         {side: torch.cat(parts)[:total] for side, parts in tokens.items()},
