@@ -18,17 +18,13 @@ _DRAWN: frozenset[Kind] = frozenset(
     ("subject", "background", "style", "pronoun", "deictic", "attached", "picture_number")
 )
 _LIGHT: frozenset[Kind] = frozenset(("unknown", "filler", "article", "definite", "undrawable", "and", "into", "number"))
-_TITLE: frozenset[Kind] = _LIGHT | {
-    "near",
-    "relation",
-    "locative",
-    "picture",
-    "draw",
-    "make",
-    "with",
-    "vague",
-    "another",
-}
+_TITLE: frozenset[Kind] = frozenset(
+    (*_LIGHT, "near", "relation", "locative", "picture", "draw", "make", "with", "vague", "another")
+)
+_PURPOSE: frozenset[Kind] = frozenset(
+    ("unknown", "filler", "article", "definite", "undrawable", "and", "into", "picture")
+)
+_DEED: frozenset[Kind] = frozenset((*_LIGHT, "near", "relation", "locative"))
 _WE = ("i", "we")
 _VERB = re.compile(r"[a-z]{2,}(?:ing|ed|es|[^s]s)")
 
@@ -70,9 +66,9 @@ def _purposes(words: Sequence[Lexeme]) -> list[tuple[int, int]]:
     found = []
     for at, word in enumerate(words):
         if word.text in ("for", "about"):
-            end = _while(words, at + 1, _LIGHT - {"number"} | {"picture"})
+            end = _while(words, at + 1, _PURPOSE)
         elif word.text in ("to", "into") and at + 1 < len(words) and words[at + 1].kind == "unknown":
-            end = _while(words, at + 1, _LIGHT | {"near", "relation", "locative"})
+            end = _while(words, at + 1, _DEED)
         else:
             continue
         ends_there = end == len(words) or words[end].kind in (*_ENDS, "locative", "background")
