@@ -173,14 +173,13 @@ class _Parse:
     def _use_attachments(self) -> None:
         """Pictures attached but not mentioned are references for the first output, and the person is told."""
         used = {name for output in self.outputs for name in output.references}
-        spare = [known for known in self.context.attached if known.name not in used]
-        unused = [known.name for known in spare]
+        unused = [known.name for known in self.context.attached if known.name not in used]
         if not unused or not self.outputs:
             return
         first = self.outputs[0]
         subjects = " and the ".join(first.subjects) or "subject"
-        told = first.told and all(known.shows for known in spare)
-        self.outputs[0] = first.model_copy(update={"references": (*first.references, *unused), "told": told})
+        # the look that they lend stands in no caption
+        self.outputs[0] = first.model_copy(update={"references": (*first.references, *unused), "told": False})
         names = ", ".join(name.replace("input_", "image ") for name in unused)
         self.notices.append(f"You did not say what {names} is for; I use it as the look of the {subjects}.")
 

@@ -48,6 +48,14 @@ def test_what_words_do_not_tell_must_be_shown() -> None:
     assert not instruction.outputs[0].told
 
 
+def test_a_picture_that_lends_its_look_is_shown() -> None:
+    red_fox = Seen(Scene((Thing("fox", tint="red"),), "beach"), whole=True)
+    instruction = _parse("a fox in space", seen=red_fox)
+    assert any("I use it as the look of the fox" in notice for notice in instruction.notices)
+    plan = make_brain("offline").plan(instruction, painter=Painter())
+    assert plan.nodes[0].args["references"], "what is said is done"
+
+
 def test_a_picture_that_nobody_can_tell_is_asked_about() -> None:
     instruction = _parse("Remove the lantern.", seen=None)
     assert "cannot see what image 1 shows" in instruction.questions[0] and not instruction.notices

@@ -1,7 +1,6 @@
 """Settles where the subjects of a caption stand before it is drawn, as the world itself would: by the seed.
 
-A model that was trained with words of spots draws better when it is told them. Who says where things stand is not
-overruled.
+For models that were trained with words of spots. Who says where things stand is not overruled.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from chatdit.tools.pocket.spots import spot_words, told_spots
 
 if TYPE_CHECKING:
     from chatdit.tools.dit.model import DiT
-
 
 _PANEL = re.compile(r"(\[panel\d+\])")
 

@@ -47,11 +47,6 @@ def told_spots(caption: str) -> list[Spot]:
     ]
 
 
-def without_spots(caption: str) -> str:
-    """The caption as people read it."""
-    return re.sub(r" ?(?:\[x\d+y\d+\]|\[s\d+r\d+\])", "", caption)
-
-
 def spot_vocabulary() -> tuple[str, ...]:
     """All words of spots, in a fixed order."""
     centres = (f"[x{x}y{y}]" for y in range(_CELLS) for x in range(_CELLS))
