@@ -83,8 +83,11 @@ def fit(draft: Draft, *, has_reference: bool = False) -> Fitted:
 
     What cannot be settled by leaving out a size or a position becomes a question.
     """
-    fitted, notices = _fit_pair(draft) if len(draft.elements) == 2 else (replace(draft, relation=None), [])
-    fitted, more = _fit_groups(fitted)
+    total = sum(element.count for element in draft.elements)
+    if total == len(draft.elements) == 2:
+        fitted, notices = _fit_pair(draft)
+    else:
+        fitted, notices = _fit_crowd(draft) if total > 1 else (replace(draft, relation=None), [])
     crowds = [element for element in fitted.elements if element.count > MAX_GROUP]
     questions = [too_many(element.subject, element.count) for element in crowds]
     if not crowds:
@@ -95,7 +98,7 @@ def fit(draft: Draft, *, has_reference: bool = False) -> Fitted:
             questions.append(
                 f"The painter was never shown {_a(element.subject)}; attach a picture of one, or which subject instead?"
             )
-    return Fitted(fitted, (*notices, *more), tuple(questions))
+    return Fitted(fitted, tuple(notices), tuple(questions))
 
 
 def can_draw(subject: str) -> bool:
@@ -156,11 +159,11 @@ def _relation_from_positions(first: Element, second: Element) -> RelationKind | 
     return None
 
 
-def _fit_groups(draft: Draft) -> tuple[Draft, list[str]]:
-    notices, elements = [], []
-    for element in draft.elements:
-        if element.count > 1 and (element.size != "medium" or element.position):
-            notices.append("A group has no size or position of its own, so I left that out.")
-            element = element.model_copy(update={"size": "medium", "position": None})
-        elements.append(element)
-    return replace(draft, elements=tuple(elements)), notices
+def _fit_crowd(draft: Draft) -> tuple[Draft, list[str]]:
+    """Several of a kind, or several kinds: they stand where there is room, as large as there is room for."""
+    sized = [e for e in draft.elements if e.size != "medium" or e.position]
+    notices = ["A group has no size or position of its own, so I left that out."] if sized else []
+    if draft.relation is not None:
+        notices.append("Only two single subjects stand in a relation, so I left that out.")
+    elements = tuple(e.model_copy(update={"size": "medium", "position": None}) for e in draft.elements)
+    return replace(draft, elements=elements, relation=None), notices

@@ -11,8 +11,8 @@ from PIL import Image
 
 from chatdit.agents.brain import Painter, Request
 from chatdit.agents.model_reply import Reply
-from chatdit.tools.pocket.scene import RELATIONS
-from chatdit.tools.pocket.vocabulary import BACKGROUNDS, DRAWABLE, SIZES, STYLES, TINTS
+from chatdit.tools.pocket.scene import MAX_SPRITES, RELATIONS
+from chatdit.tools.pocket.vocabulary import BACKGROUNDS, COUNT_WORDS, DRAWABLE, SIZES, STYLES, TINTS
 from chatdit.tools.types import ImageRef, Problem
 
 MAX_IMAGE_SIDE = 1024
@@ -87,9 +87,9 @@ def _closed_vocabulary() -> str:
             f"Subjects: {', '.join(DRAWABLE)}.",
             f"Backgrounds: {', '.join(BACKGROUNDS)}.",
             f"Styles: {', '.join(STYLES)}. Tints: {', '.join(TINTS)}, or null. Sizes: {', '.join(SIZES)}.",
-            "A picture has one or two different subjects.",
-            f"Two need a `relation`, first to second: {', '.join(RELATIONS)}; their sizes are small or medium,",
-            "their positions null. A group (`count` 2 to 4) stands alone, of medium size and without a position.",
+            f"A picture has one to three different subjects, each up to {max(COUNT_WORDS)} times (`count`), at most",
+            f"{MAX_SPRITES} in all. Two single ones need a `relation`, first to second: {', '.join(RELATIONS)}; their",
+            "sizes are small or medium, their positions null. More than two have neither size, position nor relation.",
             "`description` may be short: the caption is built from the other fields.",
         )
     )

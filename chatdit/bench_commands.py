@@ -22,7 +22,6 @@ from chatdit.bench_options import (
     told_in_a_line,
 )
 from chatdit.devices import named_device
-from chatdit.worlds import DrawnWorld, named_world
 
 bench = typer.Typer(help="Measure, and write down what was measured.", rich_markup_mode=None, no_args_is_help=True)
 
@@ -34,7 +33,6 @@ def bench_pocket(
     steps: Steps = None,
     guidance: Guidance = None,
     model: Model = "pocket",
-    world: DrawnWorld = "grid",
     reader: Annotated[Path | None, typer.Option(metavar="FILE", help="Weights of the world's reader.")] = None,
     json: Json = False,
     record: Record = False,
@@ -44,7 +42,6 @@ def bench_pocket(
 
     measured = run(
         model=model,
-        world=named_world(world),
         reader=reader,
         cases=cases,
         seed=seed,
@@ -121,7 +118,6 @@ def bench_world(
 def bench_training(
     device: Device = "cpu",
     repeats: Repeats = 5,
-    world: DrawnWorld = "free",
     pixels: Annotated[int, typer.Option(min=16, max=256, metavar="N", help="Side of a picture.")] = 256,
     small: Annotated[bool, typer.Option("--small", help="Batches of one, to see that it runs.")] = False,
     json: Json = False,
@@ -130,10 +126,8 @@ def bench_training(
     """Where the time of a step of the base training goes."""
     from chatdit.evals.bench_training import run
 
-    on, drawn = named_device(device), named_world(world)
-    hand_over(
-        run(device=on, world=drawn, pixels=pixels, repeats=repeats, small=small, notify=notify_line), json, record
-    )
+    on = named_device(device)
+    hand_over(run(device=on, pixels=pixels, repeats=repeats, small=small, notify=notify_line), json, record)
 
 
 @bench.command("trials")
@@ -159,14 +153,12 @@ def bench_trials(
 def bench_world_sheet(
     out: Annotated[Path, typer.Argument(metavar="FILE", help="PNG to write.")],
     seed: Annotated[int, typer.Option(metavar="N", help="Which samples are drawn.")] = 0,
-    world: DrawnWorld = "free",
 ) -> None:
     """A sheet of training samples with their captions, to look at."""
     from chatdit.evals.world_sheet import world_sheet
 
-    drawn = named_world(world)
     check_png(out)
-    save_png(world_sheet(drawn, seed), out)
+    save_png(world_sheet(seed), out)
 
 
 @bench.command("startup")
@@ -185,7 +177,6 @@ def bench_startup(
 @bench.command("autoencoder")
 def bench_autoencoder(
     model: Model = "pocket",
-    world: DrawnWorld = "free",
     cases: Annotated[int, typer.Option(min=2, metavar="N", help="Pictures of each style.")] = 96,
     seed: Annotated[int, typer.Option(metavar="N", help="Which pictures.")] = 0,
     repeats: Repeats = 9,
@@ -195,6 +186,5 @@ def bench_autoencoder(
     """What the autoencoder keeps of pictures: by style, and of scikit-image's photographs where it is installed."""
     from chatdit.evals.bench_autoencoder import run
 
-    drawn = named_world(world)
-    measured = run(model=model, world=drawn, cases=cases, seed=seed, repeats=repeats, notify=notify_line)
+    measured = run(model=model, cases=cases, seed=seed, repeats=repeats, notify=notify_line)
     hand_over(measured, json, record)

@@ -92,15 +92,12 @@ def measure_effects(model: str, tool: str | None, cases: int, seed: int, notify:
     from chatdit.evals import effects
     from chatdit.evals.effect_claims import CLAIMS
     from chatdit.tools.dit.model import DiT
-    from chatdit.tools.pocket import free_world
     from chatdit.tools.pocket.closer_look import CloserLook
     from chatdit.tools.pocket.detector import load_detector
     from chatdit.tools.pocket.renderer import Renderer
 
     effects.chosen(CLAIMS, tool)
-    bench = effects.Bench(
-        DiT.load(model), CloserLook(load_detector()), Renderer(placer=free_world.place), notify=notify
-    )
+    bench = effects.Bench(DiT.load(model), CloserLook(load_detector()), Renderer(), notify=notify)
     return effects.run(bench, CLAIMS, tool=tool, cases=cases, seed=seed)
 
 

@@ -10,12 +10,10 @@ import typer
 
 from chatdit.devices import named_device
 from chatdit.exit_codes import UsageError
-from chatdit.worlds import DrawnWorld, named_world
 
 if TYPE_CHECKING:
     import torch
 
-    from chatdit.tools.pocket.samples import World
 
 train = typer.Typer(help="Train a model of our own.", rich_markup_mode=None, no_args_is_help=True)
 
@@ -27,7 +25,7 @@ def train_pocket(
         typer.Option(
             "--stage",
             metavar="STAGE",
-            help="autoencoder, base, few-step, recogniser, detector, export, or all in turn.",
+            help="autoencoder, base, few-step, detector, export, or all in turn.",
         ),
     ] = "all",
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where stages leave their files.")] = Path("runs/pocket"),
@@ -44,7 +42,6 @@ def train_pocket(
     ] = True,
     seed: Annotated[int, typer.Option(metavar="N", help="Of weights, batches and noise.")] = 0,
     device: Annotated[str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    world: DrawnWorld = "free",
     pixels: Annotated[
         int,
         typer.Option(metavar="N", help="Side of the pictures that the base learns: 128 first, for a start, or 256."),
@@ -62,9 +59,8 @@ def train_pocket(
     from chatdit.tools.training.pocket import STAGES, Stage
     from chatdit.tools.training.pocket import train_pocket as run_stage
 
-    drawn = named_world(world)
     if check:
-        _check(named_device(device), drawn, seed)
+        _check(named_device(device), seed)
         return
     chosen: list[Stage] = [known for known in STAGES if stage in (known, "all")]
     if not chosen:
@@ -85,14 +81,13 @@ def train_pocket(
             seed=seed,
             fresh=not resume,
             start=start,
-            world=drawn,
             pixels=pixels,
             method=methods[0],
         )
         print(path)
 
 
-def _check(device: torch.device, world: World, seed: int) -> None:
+def _check(device: torch.device, seed: int) -> None:
     """Run every stage for a few steps, and load what the last one wrote."""
     from chatdit.tools.dit.loading import load_pocket_modules
     from chatdit.tools.training.pocket import CHECK_STEPS, STAGES, train_pocket
@@ -101,9 +96,7 @@ def _check(device: torch.device, world: World, seed: int) -> None:
         paths = []
         for stage in STAGES:
             paths.append(
-                train_pocket(
-                    stage, Path(folder), minutes=60, device=device, seed=seed, fresh=True, world=world, check=True
-                )
+                train_pocket(stage, Path(folder), minutes=60, device=device, seed=seed, fresh=True, check=True)
             )
             print(f"{stage}: ok" if stage == "export" else f"{stage}: ok, {CHECK_STEPS} steps", flush=True)
         load_pocket_modules(paths[-1])

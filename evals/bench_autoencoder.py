@@ -21,7 +21,7 @@ from chatdit.evals.intervals import bootstrap_mean
 from chatdit.evals.records import commit, describe_device, versions
 from chatdit.tools.dit.model import DiT
 from chatdit.tools.pocket.renderer import Renderer
-from chatdit.tools.pocket.samples import Sample, Wishes, World, random_sample
+from chatdit.tools.pocket.samples import Sample, Wishes, random_sample
 from chatdit.tools.pocket.scene import PICTURE_PIXELS
 from chatdit.tools.pocket.vocabulary import STYLES, SUBJECTS
 
@@ -34,7 +34,6 @@ _CHUNK = 16
 def run(
     *,
     model: str = "pocket",
-    world: World = "free",
     cases: int = 96,
     seed: int = 0,
     repeats: int = 9,
@@ -45,7 +44,7 @@ def run(
     scores: dict[str, object] = {}
     every: list[float] = []
     for i, style in enumerate(STYLES):
-        found = psnrs(dit, _pictures(world, style, cases, seed, dit.device))
+        found = psnrs(dit, _pictures(style, cases, seed, dit.device))
         every += found
         scores[f"psnr_db_{style}"] = bootstrap_mean(found).rounded()
         notify("styles", i + 1, len(STYLES))
@@ -53,11 +52,10 @@ def run(
     photographs = {name: round(psnrs(dit, picture)[0], 2) for name, picture in load_photographs().items()}
     return {
         "benchmark": "autoencoder",
-        "command": f"chatdit bench autoencoder --world {world} --cases {cases} --seed {seed} --json",
+        "command": f"chatdit bench autoencoder --cases {cases} --seed {seed} --json",
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "commit": commit(),
         "model": {"name": dit.name, "weights": dit.weights_hash},
-        "world": world,
         "device": describe_device(dit.device),
         "versions": versions("diffusers"),
         "scores": scores,
@@ -99,12 +97,12 @@ def _square(path: Path) -> Tensor:
     return torch.from_numpy(scaled.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
 
 
-def _pictures(world: World, style: str, cases: int, seed: int, device: torch.device) -> Tensor:
+def _pictures(style: str, cases: int, seed: int, device: torch.device) -> Tensor:
     rng = random.Random(f"autoencoder-{style}-{seed}")
     wishes = Wishes(tuple(SUBJECTS), even_styles=True)
     samples: list[Sample] = []
     while len(samples) < cases:
-        sample = random_sample(world, rng, 1, wishes)
+        sample = random_sample(rng, 1, wishes)
         samples += [sample] if sample.scenes[0].style == style else []
     renderer = Renderer(device)
     parts = [samples[i : i + _CHUNK] for i in range(0, cases, _CHUNK)]

@@ -2,7 +2,7 @@
 
 Every number comes with its cases and a 95 % interval. The reader's own accuracy on fresh renders of the same
 captions is part of the record: no share can be trusted beyond it. A model of few steps is asked at its own steps, and
-for single subjects also in quality mode, with twice as many.
+for single subjects also in quality mode, with twice the passes.
 """
 
 from __future__ import annotations
@@ -24,49 +24,38 @@ from chatdit.evals import pocket_context, pocket_questions
 from chatdit.evals.bench_pocket_speed import quality_mode
 from chatdit.evals.intervals import Estimate, bootstrap_mean, bootstrap_median
 from chatdit.evals.pocket_asking import ModelArtist, Notify, Reader
-from chatdit.evals.pocket_cases import CASES
+from chatdit.evals.pocket_cases import mixed_scenes
 from chatdit.evals.pocket_questions import Scores, Sitting, reader_accuracy
 from chatdit.evals.pocket_scores import SAME_BOX
 from chatdit.evals.records import commit, describe_device, versions
 from chatdit.tools import pocket
 from chatdit.tools.dit.model import DiT, SamplingOptions
-from chatdit.tools.pocket import free_world
 from chatdit.tools.pocket.closer_look import CloserLook
 from chatdit.tools.pocket.detector import load_detector
-from chatdit.tools.pocket.recogniser import load_recogniser
-from chatdit.tools.pocket.renderer import Placer, Renderer
-from chatdit.tools.pocket.samples import World
-from chatdit.tools.pocket.scene import Scene
-from chatdit.tools.pocket.templates import TemplateBank
+from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.vocabulary import STYLES
 
 Question = Callable[[Sitting, int, int], Scores]
 """Is asked with a number of cases and a seed."""
 _MIB = 2**20
-_SETS: Mapping[World, tuple[Question, ...]] = {
-    "grid": (pocket_questions.grid_panels, pocket_questions.grid_context),
-    "free": (
-        pocket_context.looks,
-        pocket_context.panel_identity,
-        pocket_context.references,
-        pocket_context.context,
-        pocket_context.edits,
-    ),
-}
-_NOTES: Mapping[World, str] = {
-    "grid": "count_accuracy is of two to four of one kind; panel_identity of four panels; reference_identity of a "
-    "given panel whose subject no word names",
-    "free": "count_accuracy is of three kinds; panel_identity of four panels, a quarter each bare, tinted, wearing "
-    "something and mirrored; an identity is subject, tint, what is worn and its colour; reference_identity of a given "
-    f"panel or reference whose subject no word names; layout_copy of squares that overlap by {SAME_BOX}; what ends in "
-    "alone is the same captions in rows of one",
-}
+_SETS: tuple[Question, ...] = (
+    pocket_context.looks,
+    pocket_context.panel_identity,
+    pocket_context.references,
+    pocket_context.context,
+    pocket_context.edits,
+)
+_NOTE = (
+    "count_accuracy is of three kinds; panel_identity of four panels, a quarter each bare, tinted, wearing something "
+    "and mirrored; an identity is subject, tint, what is worn and its colour; reference_identity of a given panel or "
+    f"reference whose subject no word names; layout_copy of squares that overlap by {SAME_BOX}; what ends in alone is "
+    "the same captions in rows of one; seconds are medians, memory the whole process's"
+)
 
 
 def run(
     *,
     model: str = "pocket",
-    world: World = "grid",
     reader: Path | None = None,
     cases: int = 128,
     seed: int = 0,
@@ -74,33 +63,30 @@ def run(
     guidance: float | None = None,
     notify: Notify = lambda what, done, total: None,
 ) -> dict[str, object]:
-    """Measure `model` on `cases` pictures (sets: half as many) of `world` for each question; a JSON record.
+    """Measure `model` on `cases` pictures (sets: half as many) for each question; a JSON record.
 
     Args:
         model: "pocket" or a pocket folder.
-        reader: weights of the world's reader; None means those of the package.
+        reader: weights of the detector; None means those of the package.
 
     Raises:
         ToolError: a model or weights that are not there.
     """
     dit = DiT.load(model)
-    reads = _load_reader(world, reader, dit.device)
-    asked_of = CASES[world]
+    reads = _load_reader(reader, dit.device)
 
     def sit(sampling: SamplingOptions) -> Sitting:
         artist = ModelArtist(dit, reads, sampling, notify)
-        renderer = Renderer(dit.device, asked_of.place)
-        return Sitting(artist, renderer, asked_of, lambda p: dit.images.decode(dit.images.encode(p)))
+        return Sitting(artist, Renderer(dit.device), lambda p: dit.images.decode(dit.images.encode(p)))
 
     sitting = sit(SamplingOptions(steps=steps, guidance=guidance))
     sets = max(2, cases // 2)
-    quality = quality_mode(dit) if steps is None else None
+    quality = quality_mode(dit.defaults) if steps is None else None
     asked = _measured_alone(model, steps, few=quality is not None)
-    asked["autoencoder_psnr_db"] = _psnr(dit, asked_of.place, asked_of.restored, seed, cases)
-    accuracy = reader_accuracy(reads, asked_of, 4 * cases, seed)
+    asked["autoencoder_psnr_db"] = _psnr(dit, seed, cases)
+    accuracy = reader_accuracy(reads, 4 * cases, seed)
     asked["recogniser_top1"] = accuracy["subjects"]
-    if world == "free":
-        accuracy |= pocket_context.reader_limits(reads, 2 * cases, seed)
+    accuracy |= pocket_context.reader_limits(reads, 2 * cases, seed)
     restored = pocket_questions.restored_singles(sitting, cases, seed)
     single, more = pocket_questions.singles(sitting, cases, seed, restored)
     if quality is None:
@@ -111,12 +97,12 @@ def run(
         asked |= best
         more |= {f"{name}_quality": estimate for name, estimate in most.items()}
     questions = [partial(q, sitting, cases, seed) for q in (pocket_questions.pairs, pocket_questions.attributes)]
-    for question in [*questions, *(partial(q, sitting, sets, seed) for q in _SETS[world])]:
+    for question in [*questions, *(partial(q, sitting, sets, seed) for q in _SETS)]:
         part, others = question()
         asked |= part
         more |= others
     defaults = dit.defaults
-    given = {"world": world, "steps": steps, "guidance": guidance}
+    given = {"steps": steps, "guidance": guidance}
     options = "" if model == "pocket" else " --model FOLDER"
     options += "".join(f" --{name} {value}" for name, value in given.items() if value is not None)
     return {
@@ -124,17 +110,16 @@ def run(
         "command": f"chatdit bench pocket{options} --cases {cases} --seed {seed} --json",
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "commit": commit(),
-        "world": world,
         "model": {"name": dit.name, "weights": dit.weights_hash},
         "reader": "of the package" if reader is None else hashlib.sha256(reader.read_bytes()).hexdigest(),
         "sampling": {
             "steps": steps or defaults.steps,
             "guidance": defaults.guidance if guidance is None else guidance,
-            **({} if quality is None else {"steps_quality": quality.steps}),
+            **({} if quality is None else {"quality": {"steps": quality.steps, "guidance": quality.guidance}}),
         },
         "device": describe_device(dit.device),
         "versions": versions("diffusers"),
-        "note": f"{_NOTES[world]}; seconds are medians, memory the whole process's",
+        "note": _NOTE,
         **_told(asked),
         "weights_mib": Estimate(size := _weights_mib(), size, size, 1).rounded(2),
         "more": _told(more),
@@ -142,10 +127,8 @@ def run(
     }
 
 
-def _load_reader(world: World, weights: Path | None, device: torch.device) -> Reader:
-    if world == "free":
-        return CloserLook(load_detector(weights, device), Renderer(device, free_world.place))
-    return load_recogniser(weights, TemplateBank(Renderer(device)))
+def _load_reader(weights: Path | None, device: torch.device) -> Reader:
+    return CloserLook(load_detector(weights, device), Renderer(device))
 
 
 def _told(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
@@ -184,12 +167,10 @@ def _weights_mib() -> float:
     return sum(path.stat().st_size for path in folder.rglob("*.safetensors")) / _MIB
 
 
-def _psnr(
-    dit: DiT, placer: Placer, draw: Callable[[int, random.Random], list[Scene]], seed: int, cases: int
-) -> Estimate:
+def _psnr(dit: DiT, seed: int, cases: int) -> Estimate:
     rng = random.Random(f"psnr-{seed}")
-    scenes = [replace(s, style=rng.choice(list(STYLES))) for s in draw(cases, rng)]
-    truth = Renderer(placer=placer).pictures(scenes, rng)
+    scenes = [replace(s, style=rng.choice(list(STYLES))) for s in mixed_scenes(cases, rng)]
+    truth = Renderer().pictures(scenes, rng)
     with torch.no_grad():
         restored = torch.cat([dit.images.decode(dit.images.encode(part)).cpu() for part in torch.split(truth, 8)])
     errors = (restored.clamp(-1, 1) - truth).div(2).square().mean(dim=(1, 2, 3))

@@ -1,6 +1,6 @@
 """How long the embedded model takes on this machine, and how much memory.
 
-A model of few steps is measured at its own steps and in quality mode, which is twice as many.
+A model that is quick by default is measured as it is and in quality mode, with twice the passes.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from collections.abc import Callable
 import torch
 
 from chatdit.evals.records import commit, describe_device, versions
-from chatdit.tools.dit.model import DiT, Row, SamplingOptions, Segment
+from chatdit.tools.dit.model import DiT, Row, SamplingDefaults, SamplingOptions, Segment
 from chatdit.tools.pocket.captions import joint_caption
 from chatdit.tools.pocket.scene import MAX_PANELS, PICTURE_PIXELS
 
+QUALITY_GUIDANCE = 2.0
+"""Of quality mode, for a model that draws without guidance unless it is asked to."""
 _PLACES = ("on the beach", "in the forest", "in the snow", "at night")
 
 
@@ -37,7 +39,7 @@ def run(
     single = Row("a large fox in the forest", _segments(1), 0)
     four = Row(joint_caption([f"a fox {place}" for place in _PLACES]), _segments(MAX_PANELS), 0)
     latents = torch.zeros(1, 16, PICTURE_PIXELS // 8, PICTURE_PIXELS // 8, device=dit.device)
-    quality = quality_mode(dit) if steps is None else None
+    quality = quality_mode(dit.defaults) if steps is None else None
     more = (
         {} if quality is None else {"seconds_quality": _seconds(lambda: dit.sample([single], None, quality), repeats)}
     )
@@ -61,9 +63,13 @@ def run(
     }
 
 
-def quality_mode(dit: DiT) -> SamplingOptions | None:
-    """Twice its steps for a model of few; None for others."""
-    return None if dit.defaults.horizon is None else SamplingOptions(steps=2 * dit.defaults.steps)
+def quality_mode(defaults: SamplingDefaults) -> SamplingOptions | None:
+    """Twice the passes: steps of a model of few, guidance for one that does without; None for others."""
+    if defaults.guidance != 1:
+        return None
+    if defaults.horizon is None:
+        return SamplingOptions(steps=defaults.steps, guidance=QUALITY_GUIDANCE)
+    return SamplingOptions(steps=2 * defaults.steps, guidance=1.0)
 
 
 def _segments(panels: int) -> tuple[Segment, ...]:

@@ -17,7 +17,6 @@ import torch
 from chatdit.evals.records import commit, describe_device, versions
 from chatdit.tools.dit.loading import load_pocket_modules
 from chatdit.tools.pocket.renderer import Renderer
-from chatdit.tools.pocket.samples import World
 from chatdit.tools.pocket.scene import PICTURE_PIXELS
 from chatdit.tools.pocket.vocabulary import caption_vocabulary
 from chatdit.tools.training.base import SMALL_RECIPE, BaseRecipe, PocketModel, build_model, flow_loss
@@ -35,7 +34,6 @@ _WAYS = ("eager", "compiled", "recorded")
 def run(
     *,
     device: torch.device,
-    world: World = "free",
     pixels: int = PICTURE_PIXELS,
     repeats: int = 5,
     small: bool = False,
@@ -52,13 +50,12 @@ def run(
     torch.manual_seed(0)
     timer = _Timer(device, repeats)
     with without_cudnn_attention():
-        pictures = _picture_parts(recipe, world, timer, notify)
+        pictures = _picture_parts(recipe, timer, notify)
         steps = _step_parts(recipe, timer, notify)
     parts = pictures | steps
     return {
         "benchmark": "training",
-        "command": f"chatdit bench training --device {device.type} --world {world} --pixels {pixels} "
-        f"--repeats {repeats} --json",
+        "command": f"chatdit bench training --device {device.type} --pixels {pixels} --repeats {repeats} --json",
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "commit": commit(),
         "device": describe_device(device),
@@ -92,13 +89,13 @@ class _Timer:
         return time.perf_counter()
 
 
-def _picture_parts(recipe: BaseRecipe, world: World, timer: _Timer, notify: Notify) -> dict[str, dict[str, float]]:
+def _picture_parts(recipe: BaseRecipe, timer: _Timer, notify: Notify) -> dict[str, dict[str, float]]:
     renderer = Renderer(timer.device)
     autoencoder = load_pocket_modules("pocket").autoencoder.to(timer.device).eval().requires_grad_(False)
     parts = {}
     for i, panels in enumerate(recipe.batches):
         sets = max(1, recipe.chunk // panels)
-        chunk = next(stream(StreamOptions(panels, sets, world), "bench", workers=0)).drawing
+        chunk = next(stream(StreamOptions(panels, sets), "bench", workers=0)).drawing
         parts[f"draw_{panels}"] = timer(partial(renderer.draw, chunk))
         parts[f"encode_{panels}"] = timer(
             partial(encode_tokens, autoencoder, shrunk(renderer.draw(chunk), recipe.pixels))

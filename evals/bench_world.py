@@ -6,29 +6,27 @@ import statistics
 import time
 from collections.abc import Callable
 from functools import partial
-from itertools import product
 
 import torch
 
 from chatdit.evals.records import commit, describe_device, versions
 from chatdit.tools.pocket.drawing import Drawing
 from chatdit.tools.pocket.renderer import Renderer
-from chatdit.tools.pocket.samples import WORLDS
 from chatdit.tools.training.streams import StreamOptions, stream
 
 _PANELS = (1, 2, 4)
 
 
 def run(*, device: str = "cpu", repeats: int = 5, batch: int = 64) -> dict[str, object]:
-    """Pictures a second of rendering, by world, and of making scenes and captions in one process; a JSON record."""
+    """Pictures a second of rendering, and of making scenes and captions in one process; a JSON record."""
     renderer = Renderer(device)
     speeds: dict[str, object] = {}
-    for world, panels in product(WORLDS, _PANELS):
+    for panels in _PANELS:
         sets = max(1, batch // panels)
-        chunks = stream(StreamOptions(panels, sets, world), "bench", workers=0)
+        chunks = stream(StreamOptions(panels, sets), "bench", workers=0)
         numbers = next(chunks).drawing
-        speeds[f"{world}_made_{panels}"] = _rate(partial(next, chunks), sets * panels, repeats)
-        speeds[f"{world}_rendered_{panels}"] = _rate(partial(_draw, renderer, numbers), sets * panels, repeats)
+        speeds[f"made_{panels}"] = _rate(partial(next, chunks), sets * panels, repeats)
+        speeds[f"rendered_{panels}"] = _rate(partial(_draw, renderer, numbers), sets * panels, repeats)
     return {
         "benchmark": "world",
         "command": f"chatdit bench world --device {device} --repeats {repeats} --batch {batch} --json",

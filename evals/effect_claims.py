@@ -18,9 +18,9 @@ from chatdit.evals.effects import Bench, Claim, Measured, Trial
 from chatdit.evals.judges.pocket_judge import look_at
 from chatdit.evals.pocket_scores import hero_kept, one_identity
 from chatdit.tools.in_context import Drawing, GivenPicture, Wanted, as_canvas, as_sequence, sampled_pictures
-from chatdit.tools.pocket import free_world
+from chatdit.tools.pocket import world
 from chatdit.tools.pocket.captions import caption
-from chatdit.tools.pocket.recogniser import Reading
+from chatdit.tools.pocket.reading import Reading
 from chatdit.tools.pocket.renderer import to_image
 from chatdit.tools.pocket.scene import PICTURE_PIXELS, Scene, Thing, nameless
 from chatdit.tools.pocket.vocabulary import BACKGROUNDS, DRAWABLE, TINTS
@@ -122,7 +122,7 @@ def _cases(bench: Bench, count: int, rng: random.Random) -> list[_Case]:
     for _ in range(count):
         hero = Thing(rng.choice(DRAWABLE), tint=rng.choice((None, *TINTS)))
         shown = Scene((replace(hero, size="large"),), "studio")
-        sprite = free_world.presented(free_world.place(shown, rng)[0])
+        sprite = world.presented(world.place(shown, rng)[0])
         picture = to_image(bench.renderer.pictures_of([shown], [(sprite,)], rng)[0])
         place = rng.choice([b for b in BACKGROUNDS if b != "studio"])
         found.append(_Case(Scene((hero,), place), picture, rng.randrange(2**31)))

@@ -15,7 +15,7 @@ from torch import Tensor
 from chatdit.evals.pocket_cases import Ask
 from chatdit.tools.dit.model import DiT, Row, SamplingOptions, Segment
 from chatdit.tools.pocket.composer import settled
-from chatdit.tools.pocket.recogniser import Reading
+from chatdit.tools.pocket.reading import Reading
 from chatdit.tools.pocket.scene import PICTURE_PIXELS, Scene
 
 Notify = Callable[[str, int, int], None]
@@ -27,7 +27,7 @@ _Item = TypeVar("_Item")
 
 
 class Reader(Protocol):
-    """Says what is in pictures (B, 3, H, W) in [-1, 1]: a `Recogniser` or a `Detector`."""
+    """Says what is in pictures (B, 3, H, W) in [-1, 1]: a `Detector`, or a `CloserLook` of one."""
 
     def read(self, pictures: Tensor) -> list[Reading]: ...
 

@@ -1,4 +1,4 @@
-"""What the pocket benchmark asks for: scenes, sets and edits of each world, drawn from a random stream.
+"""What the pocket benchmark asks for: scenes, sets and edits, drawn from a random stream.
 
 Layout legend: H and W 256 pixels; given pictures are float (3, H, W) in [-1, 1].
 """
@@ -6,21 +6,18 @@ Layout legend: H and W 256 pixels; given pictures are float (3, H, W) in [-1, 1]
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from torch import Tensor
 
-from chatdit.evals.pocket_scores import all_counted, all_named
-from chatdit.tools.pocket import free_world, grid_world
+from chatdit.tools.pocket import world
 from chatdit.tools.pocket.captions import caption, joint_caption
 from chatdit.tools.pocket.edits import random_edit
 from chatdit.tools.pocket.figures import random_outfit
-from chatdit.tools.pocket.recogniser import Reading
-from chatdit.tools.pocket.renderer import Placer, Renderer
-from chatdit.tools.pocket.samples import World
-from chatdit.tools.pocket.scene import MAX_PANELS, RELATIONS, Placement, Scene, Thing, Worn, nameless
+from chatdit.tools.pocket.renderer import Renderer
+from chatdit.tools.pocket.scene import MAX_PANELS, MAX_SPRITES, RELATIONS, Placement, Scene, Thing, Worn, nameless
 from chatdit.tools.pocket.vocabulary import (
     ACCESSORIES,
     BACKGROUNDS,
@@ -31,7 +28,6 @@ from chatdit.tools.pocket.vocabulary import (
     TINTS,
 )
 
-Draw = Callable[[int, random.Random], list[Scene]]
 Look = Literal["bare", "tint", "worn", "mirrored"]
 LOOKS: tuple[Look, ...] = get_args(Look)
 """What tells one hero from others of its kind. No word tells a mirrored one, so that a panel of it is always given."""
@@ -53,24 +49,6 @@ class Ask:
     def caption(self) -> str:
         """The caption of the whole row."""
         return joint_caption(self.captions)
-
-
-@dataclass(frozen=True)
-class Cases:
-    """What one world asks for, and when exactly the right subjects are seen in it."""
-
-    place: Placer
-    singles: Draw
-    pairs: Draw
-    tinted: Draw
-    counted: Draw
-    renders: Draw
-    """For the reader's own accuracy."""
-    restored: Draw
-    """For the autoencoder."""
-    right: Callable[[Scene, Reading], bool]
-    free: bool
-    """Whether sprites have any side, and looks that a caption names."""
 
 
 def ask(scenes: Sequence[Scene], *, named: bool = True) -> Ask:
@@ -117,7 +95,7 @@ def kinds_scenes(count: int, rng: random.Random) -> list[Scene]:
     scenes = []
     for _ in range(count):
         counts = [1] * _KINDS
-        for _ in range(rng.randint(1, free_world.MAX_SPRITES - _KINDS)):
+        for _ in range(rng.randint(1, MAX_SPRITES - _KINDS)):
             counts[rng.randrange(_KINDS)] += 1
         assert max(counts) <= max(COUNT_WORDS)
         things = (Thing(name, n) for name, n in zip(rng.sample(DRAWABLE, _KINDS), counts, strict=True))
@@ -127,7 +105,13 @@ def kinds_scenes(count: int, rng: random.Random) -> list[Scene]:
 
 def hero_scenes(count: int, rng: random.Random) -> list[Scene]:
     """One subject or a person, often tinted or wearing something, as often in each size."""
-    return [Scene((replace(free_world.random_hero(rng), size=SIZES[i % 3]),), _place(rng)) for i in range(count)]
+    return [Scene((replace(world.random_hero(rng), size=SIZES[i % 3]),), _place(rng)) for i in range(count)]
+
+
+def mixed_scenes(count: int, rng: random.Random) -> list[Scene]:
+    """Heroes, pairs, three kinds and groups, a quarter each."""
+    parts = (hero_scenes, pair_scenes, kinds_scenes, group_scenes)
+    return [scene for draw in parts for scene in draw(max(1, count // len(parts)), rng)]
 
 
 def person_scenes(count: int, rng: random.Random) -> list[Scene]:
@@ -184,20 +168,20 @@ def _with_look(hero: Thing, look: Look, rng: random.Random) -> Thing:
 
 def _hero(rng: random.Random, subjects: Sequence[str]) -> Thing:
     """No person, since no reader tells one outfit from another."""
-    while (hero := free_world.random_hero(rng, subjects)).subject == PERSON:
+    while (hero := world.random_hero(rng, subjects)).subject == PERSON:
         pass
     return hero
 
 
 def _around(rng: random.Random, hero: Thing, panels: int) -> list[Scene]:
     places = rng.sample(list(BACKGROUNDS), panels)
-    return [free_world.around(rng, hero, place, "plain", DRAWABLE) for place in places]
+    return [world.around(rng, hero, place, "plain", DRAWABLE) for place in places]
 
 
 def _given(one: Ask, rng: random.Random, renderer: Renderer, *, presented: bool) -> Ask:
-    placed = free_world.place(one.scenes[0], rng)
+    placed = world.place(one.scenes[0], rng)
     if presented:
-        placed = (free_world.presented(placed[0]),)
+        placed = (world.presented(placed[0]),)
     return replace(one, given=renderer.pictures_of(one.scenes[:1], [placed], rng)[0])
 
 
@@ -207,38 +191,3 @@ def _worn(rng: random.Random) -> Worn:
 
 def _place(rng: random.Random) -> str:
     return rng.choice(list(BACKGROUNDS))
-
-
-def _grid_renders(count: int, rng: random.Random) -> list[Scene]:
-    return [*single_scenes(count // 2, rng), *pair_scenes(count // 2, rng)]
-
-
-def _free_renders(count: int, rng: random.Random) -> list[Scene]:
-    parts = (hero_scenes, pair_scenes, kinds_scenes, group_scenes)
-    return [scene for draw in parts for scene in draw(max(1, count // len(parts)), rng)]
-
-
-CASES: Mapping[World, Cases] = {
-    "grid": Cases(
-        place=grid_world.place,
-        singles=single_scenes,
-        pairs=pair_scenes,
-        tinted=tinted_scenes,
-        counted=group_scenes,
-        renders=_grid_renders,
-        restored=pair_scenes,
-        right=all_named,
-        free=False,
-    ),
-    "free": Cases(
-        place=free_world.place,
-        singles=hero_scenes,
-        pairs=pair_scenes,
-        tinted=tinted_scenes,
-        counted=kinds_scenes,
-        renders=_free_renders,
-        restored=_free_renders,
-        right=all_counted,
-        free=True,
-    ),
-}

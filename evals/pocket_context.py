@@ -1,4 +1,4 @@
-"""The pocket benchmark's questions on sets of the free world: what comes from one panel into the others.
+"""The pocket benchmark's questions on sets: what comes from one panel into the others.
 
 A row's panels are set beside the same captions drawn as rows of one, which share nothing: what those reach is owed to
 words and chance alone.
@@ -30,8 +30,7 @@ from chatdit.evals.pocket_cases import (
 from chatdit.evals.pocket_questions import Scores, Sitting, parted, scored
 from chatdit.evals.pocket_scores import all_counted, all_stay, as_asked, hero_kept, one_identity, worn_seen
 from chatdit.evals.sprite_fidelity import mirroring
-from chatdit.tools.pocket import free_world
-from chatdit.tools.pocket.recogniser import Reading
+from chatdit.tools.pocket.reading import Reading
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.scene import MAX_PANELS, Placement, Scene
 from chatdit.tools.pocket.vocabulary import DRAWABLE, HELD_OUT
@@ -134,7 +133,7 @@ def reader_limits(reader: Reader, cases: int, seed: int) -> dict[str, Estimate]:
 
     Identities of heroes in plain style, seen and held out, and squares of all sprites.
     """
-    renderer, found = Renderer(placer=free_world.place), {}
+    renderer, found = Renderer(), {}
     for subjects, which in ((DRAWABLE, "seen"), (HELD_OUT, "heldout")):
         rng = random.Random(f"limits-{which}-{seed}")
         asks = [s for one in context_sets(cases, rng, renderer, subjects, 1) for s in one.scenes]

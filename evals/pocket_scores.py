@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from chatdit.evals.sprite_fidelity import sighting_of
 from chatdit.tools.pocket.captions import COLOURLESS
-from chatdit.tools.pocket.recogniser import Reading, Sighting
+from chatdit.tools.pocket.reading import Reading, Sighting
 from chatdit.tools.pocket.scene import Placement, Scene, Thing
 from chatdit.tools.types import Box
 

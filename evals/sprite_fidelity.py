@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from chatdit.tools.pocket.recogniser import Sighting
+from chatdit.tools.pocket.reading import Sighting
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.scene import PICTURE_PIXELS, Placement, Scene
 from chatdit.tools.types import Box
@@ -43,18 +43,14 @@ class Likeness:
     placement: Placement
 
 
-def likeness(
-    renderer: Renderer, picture: Tensor, scene: Scene, sighting: Sighting, *, closely: bool = False
-) -> Likeness:
+def likeness(renderer: Renderer, picture: Tensor, scene: Scene, sighting: Sighting) -> Likeness:
     """How like its true sprite a sighting in picture (3, H, W), in [-1, 1], is; `scene` gives place and style.
 
-    The sprite is moved, scaled and turned by a few pixels and degrees to where it fits best; `closely` also to sides
-    and corners that differ by one pixel, which sprites off the grid need. A sprite of which nothing lies in the
-    picture is not like it at all.
+    The sprite is moved, scaled and turned by a few pixels and degrees to where it fits best, at last by single ones. A
+    sprite of which nothing lies in the picture is not like it at all.
     """
     best, error = _aligned(renderer, picture, scene, _placed(sighting))
-    if closely:
-        best, _ = _settled(renderer, picture, scene, best, error)
+    best, _ = _settled(renderer, picture, scene, best, error)
     truth, mask = _true_sprites(renderer, scene, [best])
     if not mask.any():
         return Likeness(0.0, 0.0, best)

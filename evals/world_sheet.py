@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from chatdit.tools.pocket.drawing import drawing
 from chatdit.tools.pocket.renderer import Renderer, to_image
-from chatdit.tools.pocket.samples import Sample, World, random_sample
+from chatdit.tools.pocket.samples import Sample, random_sample
 from chatdit.tools.pocket.scene import MAX_PANELS, PICTURE_PIXELS
 
 _COLUMNS = 8
@@ -19,10 +19,10 @@ _FRAMES = {"single": "white", "set": "gold", "reference": "deepskyblue", "edit":
 _PANELS = (1, 1, 1, 2, 2, 3, 4)
 
 
-def world_sheet(world: World, seed: int = 0, samples: int = 48) -> Image.Image:
-    """Samples of a world's training distribution; a bar's colour says their kind, panels stand side by side."""
+def world_sheet(seed: int = 0, samples: int = 48) -> Image.Image:
+    """Samples of the training distribution; a bar's colour says their kind, panels stand side by side."""
     rng = random.Random(f"sheet-{seed}")
-    return _sheet([random_sample(world, rng, rng.choice(_PANELS[: 3 + MAX_PANELS])) for _ in range(samples)], rng)
+    return _sheet([random_sample(rng, rng.choice(_PANELS[: 3 + MAX_PANELS])) for _ in range(samples)], rng)
 
 
 def _sheet(samples: list[Sample], rng: random.Random) -> Image.Image:

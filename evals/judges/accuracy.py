@@ -20,8 +20,8 @@ from chatdit.evals.pocket_asking import Reader
 from chatdit.evals.sprite_fidelity import sighting_of
 from chatdit.evals.suites.pocket_suite import Written, pocket_cases, rendered
 from chatdit.evals.suites.pocket_tasks.stage import Frame, elsewhere, with_sprites
-from chatdit.tools.pocket import free_world
-from chatdit.tools.pocket.recogniser import Reading
+from chatdit.tools.pocket import world
+from chatdit.tools.pocket.reading import Reading
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.scene import PICTURE_PIXELS, Placement, Worn
 from chatdit.tools.pocket.vocabulary import ACCESSORIES, BACKGROUNDS, DRAWABLE, STYLES, TINTS
@@ -74,7 +74,7 @@ def judge_accuracy(
 
     `limit` takes that many cases, spread over all.
     """
-    found, renderer = Accuracy(), Renderer(placer=free_world.place)
+    found, renderer = Accuracy(), Renderer()
     cases = list(pocket_cases())
     cases = cases if limit is None else cases[:: max(1, len(cases) // limit)][:limit]
     for i, written in enumerate(cases):
@@ -174,7 +174,7 @@ def _changed(frame: Frame, rng: random.Random, **to: object) -> Frame:
 def _moved(frame: Frame, which: int, sprite: Placement) -> Frame:
     """With one sprite exchanged, unless it would cover another."""
     others = [s for i, s in enumerate(frame.sprites) if i != which]
-    if any(free_world.touch(sprite, other) for other in others):
+    if any(world.touch(sprite, other) for other in others):
         return frame
     sprites = [sprite if i == which else s for i, s in enumerate(frame.sprites)]
     return with_sprites(frame, *sprites)

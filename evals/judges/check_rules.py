@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from chatdit.evals.judges import checks as c
 from chatdit.evals.pocket_scores import overlap
 from chatdit.tools.pocket.captions import COLOURLESS
-from chatdit.tools.pocket.recogniser import Reading, Sighting
+from chatdit.tools.pocket.reading import Reading, Sighting
 
 SAME_SPOT = 0.5
 """Intersection over union from which on two boxes are the same spot."""

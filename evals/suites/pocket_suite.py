@@ -20,7 +20,6 @@ from chatdit.evals.suites.idea_bench import load_suite, sealed, write_case
 from chatdit.evals.suites.official_groups import group_of
 from chatdit.evals.suites.pocket_tasks import blends, edits, from_text, series, stories
 from chatdit.evals.suites.pocket_tasks.stage import Draft, Frame, Stage
-from chatdit.tools.pocket import free_world
 from chatdit.tools.pocket.renderer import Renderer, to_image
 
 SEED = "pocket-suite-1"
@@ -75,7 +74,7 @@ def write_pocket_suite(folder: Path) -> Suite:
     Raises:
         OSError: the folder cannot be written.
     """
-    renderer = Renderer(placer=free_world.place)
+    renderer = Renderer()
     for written in pocket_cases():
         pictures = rendered(renderer, written.draft.inputs)
         write_case(folder, _case(written, folder, pictures), pictures)

@@ -24,7 +24,7 @@ FROZEN = {
     "bench attention": ["--device", "--help", "--json", "--only", "--peer-llsa", "--record", "-h"],
     "bench attention-steps": ["--help", "--json", "--policies", "--record", "--sides", "--tiny", "-h"],
     "bench autoencoder": [
-        *("--cases", "--help", "--json", "--model", "--record", "--repeats", "--seed", "--world", "-h"),
+        *("--cases", "--help", "--json", "--model", "--record", "--repeats", "--seed", "-h"),
     ],
     "bench crossover": ["--device", "--help", "--json", "--largest", "--record", "--repeats", "--threads", "-h"],
     "bench judge": ["--help", "--json", "--limit", "--record", "--seed", "-h"],
@@ -35,7 +35,7 @@ FROZEN = {
     ],
     "bench pocket": [
         *("--cases", "--guidance", "--help", "--json", "--model", "--reader", "--record", "--seed", "--steps"),
-        *("--world", "-h"),
+        "-h",
     ],
     "bench pocket-speed": [
         *("--device", "--guidance", "--help", "--json", "--model", "--record", "--repeats", "--steps", "-h"),
@@ -45,10 +45,10 @@ FROZEN = {
     "bench startup": ["--help", "--json", "--record", "--repeats", "-h"],
     "bench trials": ["--arms", "--device", "--help", "--json", "--out", "--record", "--seeds", "--steps", "-h"],
     "bench training": [
-        *("--device", "--help", "--json", "--pixels", "--record", "--repeats", "--small", "--world", "-h"),
+        *("--device", "--help", "--json", "--pixels", "--record", "--repeats", "--small", "-h"),
     ],
     "bench world": ["--batch", "--device", "--help", "--json", "--record", "--repeats", "-h"],
-    "bench world-sheet": ["--help", "--seed", "--world", "-h"],
+    "bench world-sheet": ["--help", "--seed", "-h"],
     "doctor": ["--help", "--json", "--model", "--planner", "-h"],
     "eval": ["--help", "-h"],
     "eval compare": ["--aggregation", "--help", "--json", "--judge", "-h"],
@@ -75,7 +75,7 @@ FROZEN = {
     "train": ["--help", "-h"],
     "train pocket": [
         *("--check", "--device", "--fresh", "--help", "--method", "--minutes", "--out", "--pixels"),
-        *("--resume", "--seed", "--sitting", "--stage", "--start", "--world", "-h"),
+        *("--resume", "--seed", "--sitting", "--stage", "--start", "-h"),
     ],
 }  # fmt: skip
 TWO_STEPS = "a cat on the beach, then a dog on the moon"
@@ -319,7 +319,6 @@ def test_the_table_planner_is_one_of_three(chatdit: CommandLine) -> None:
         (("bench", "fidelity", "--side", "100"), 2, "a multiple of 64"),
         (("bench", "crossover", "--threads", "two"), 2, "expected 1,2"),
         (("bench", "gather", "--threads", "0"), 2, "expected 1,2"),
-        (("bench", "autoencoder", "--world", "flat"), 2, "expected one of grid, free"),
         (("bench", "shared-steps", "--tiny"), 2, "torchrun --no-python --nproc-per-node 2 chatdit bench shared-steps"),
         (("bench", "llsa-training", "--device", "abacus"), 2, "expected auto, cpu, cuda"),
         (("bench", "world", "--device", "cuda:99"), 2, "use that, or cpu"),

@@ -17,7 +17,7 @@ def test_every_style_is_measured_and_photographs_too(monkeypatch: pytest.MonkeyP
     Image.linear_gradient("L").convert("RGB").resize((300, 200)).save(tmp_path / "ramp.png")
     pictures = {"ramp": bench_autoencoder._square(tmp_path / "ramp.png")}
     monkeypatch.setattr(bench_autoencoder, "load_photographs", lambda: pictures)
-    record = bench_autoencoder.run(cases=2, repeats=1, world="grid")
+    record = bench_autoencoder.run(cases=2, repeats=1)
     scores, photographs = record["scores"], record["photographs_psnr_db"]
     assert isinstance(scores, dict) and set(scores) == {"psnr_db", *(f"psnr_db_{style}" for style in STYLES)}
     assert scores["psnr_db"]["n"] == 2 * len(STYLES) and scores["psnr_db"]["value"] > 33

@@ -1,4 +1,4 @@
-"""The pocket benchmark: one small run of each world, and what its record has to say."""
+"""The pocket benchmark: a small run, and what its record has to say."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import random
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,23 +15,21 @@ import numpy as np
 import pytest
 import torch
 from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
-from torch import Tensor
 
-from chatdit.evals import bench_pocket, bench_pocket_speed, pocket_cases, pocket_questions
-from chatdit.evals.bench_pocket_speed import quality_mode
+from chatdit.evals import bench_pocket, bench_pocket_speed
+from chatdit.evals.bench_pocket_speed import QUALITY_GUIDANCE, quality_mode
 from chatdit.evals.records import RECORDS, write_record
 from chatdit.evals.sample_sheet import CAPTIONS, SET_CAPTIONS, failure_sheet
 from chatdit.tools.dit.autoencoder import AutoencoderConfig, PocketAutoencoder
 from chatdit.tools.dit.loading import PocketDefaults, save_pocket_folder
-from chatdit.tools.dit.model import DiT, Row, SampledRow, SamplingOptions
+from chatdit.tools.dit.model import DiT, Row, SampledRow, SamplingDefaults, SamplingOptions
 from chatdit.tools.dit.storage import save_weights
 from chatdit.tools.dit.text_encoder import PhraseTokenizer, PocketTextEncoder, TextEncoderConfig
 from chatdit.tools.pocket.detector import DetectorNetwork
-from chatdit.tools.pocket.recogniser import Reading, Sighting
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.scene import Scene, Thing
 from chatdit.tools.pocket.vocabulary import HELD_OUT, caption_vocabulary
-from chatdit.tools.types import Box, ToolError
+from chatdit.tools.types import ToolError
 
 ASKED = {
     *("autoencoder_psnr_db", "recogniser_top1", "subject_top1", "subject_top1_few_step", "sprite_fidelity"),
@@ -41,51 +40,11 @@ ASKED = {
 """What a record has to say."""
 
 
-class OneAnswer:
-    """A reader that sees a cat in every picture; the real one is tested where it lives."""
-
-    def __init__(self) -> None:
-        self.pictures = 0
-
-    def read(self, pictures: Tensor) -> list[Reading]:
-        self.pictures += len(pictures)
-        cat = Sighting("cat", None, Box(x1=0.2, y1=0.3, x2=0.45, y2=0.55), 0.9)
-        return [Reading((cat,), "moon", "plain") for _ in pictures]
-
-
 def _told(record: dict[str, object]) -> dict[str, dict[str, float]]:
     """Every score of a record, those told besides too."""
     more = record["more"]
     assert isinstance(more, dict)
     return {name: s for name, s in (record | more).items() if isinstance(s, dict) and "ci_low" in s}
-
-
-def test_a_small_run_reports_every_score_with_its_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reader, alone = OneAnswer(), list[tuple[object, ...]]()
-
-    def nothing(*asked: object, few: bool) -> dict[str, object]:
-        alone.append((*asked, few))
-        return {}
-
-    monkeypatch.setattr(bench_pocket, "load_recogniser", lambda path, bank: reader)
-    monkeypatch.setattr(bench_pocket, "_measured_alone", nothing)
-    for module in (pocket_cases, pocket_questions):
-        monkeypatch.setattr(module, "DRAWABLE", ("cat", "dog"))
-    record = bench_pocket.run(cases=6)
-    assert alone == [("pocket", None, True)] and record["sampling"] == {"steps": 4, "guidance": 1.0, "steps_quality": 8}
-    assert record["world"] == "grid" and record["reader"] == "of the package"
-    scores = _told(record)
-    assert ASKED - {n for n in ASKED if n.startswith(("seconds", "peak"))} <= set(record)
-    assert {"subject_top1_large", "subject_top1_large_quality", "panels2_agree", "tint"} <= set(scores)
-    assert all(s["ci_low"] <= s["value"] + 1e-9 and s["value"] <= s["ci_high"] + 1e-9 for s in scores.values())
-    assert all(s["n"] >= 2 for name, s in scores.items() if not name.startswith(("sprite_", "weights")))
-    assert scores["panel_identity"]["value"] == 1 and scores["pair_both_named"]["value"] == 0
-    assert 0 < scores["subject_top1"]["value"] < 1, "the cats among cats and dogs"
-    assert scores["reference_identity_heldout"]["value"] == 0, "no cat is held out"
-    assert all(0 <= s["value"] < 1.05 for name, s in scores.items() if name.startswith("sprite_fidelity"))
-    assert reader.pictures == 3 * 6 + 2 * 6 + 3 + 3 * (2 + 4 + 2 + 2 + 2) + 24
-    path = write_record(record, tmp_path)
-    assert json.loads(path.read_text())["benchmark"] == "pocket"
 
 
 @pytest.fixture
@@ -111,27 +70,36 @@ def small_model(tmp_path: Path) -> Path:
     return tmp_path / "small"
 
 
-def test_the_free_world_is_read_by_its_detector(
+def test_a_small_run_reports_every_score_with_its_interval(
     tmp_path: Path, small_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench_pocket, "_measured_alone", lambda *asked, few: {})
+    alone = list[tuple[object, ...]]()
+
+    def nothing(*asked: object, few: bool) -> dict[str, object]:
+        alone.append((*asked, few))
+        return {}
+
+    monkeypatch.setattr(bench_pocket, "_measured_alone", nothing)
     weights = tmp_path / "detector.safetensors"
     save_weights(weights, DetectorNetwork().state_dict(), quantize=True)
-    record = bench_pocket.run(model=str(small_model), world="free", reader=weights, cases=4)
+    record = bench_pocket.run(model=str(small_model), reader=weights, cases=4)
     scores, accuracy = _told(record), record["recogniser_on_renders"]
     spared = ("seconds", "peak", "sprite_")
+    assert alone == [(str(small_model), None, True)]
     assert {n for n in ASKED if not n.startswith(spared)} <= set(record)
-    assert record["sampling"] == {"steps": 2, "guidance": 1.0, "steps_quality": 4}
-    assert record["world"] == "free" and record["reader"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert record["sampling"] == {"steps": 2, "guidance": 1.0, "quality": {"steps": 4, "guidance": 1.0}}
+    assert record["reader"] == hashlib.sha256(weights.read_bytes()).hexdigest()
     assert isinstance(accuracy, dict) and {"subjects", "identity_heldout", "layout"} <= set(accuracy)
+    assert {"subject_top1_large", "subject_top1_large_quality", "tint", "worn"} <= set(scores)
+    assert all(s["ci_low"] <= s["value"] + 1e-9 and s["value"] <= s["ci_high"] + 1e-9 for s in scores.values())
     unseen = ("subject_top1", "relation", "count", "panel_identity", "reference", "context", "layout")
     assert {s["value"] for name, s in scores.items() if name.startswith(unseen)} == {0.0}, "it finds nothing yet"
     wanted = {"subject_top1": 4, "count_accuracy": 2, "panel_identity": 2, "panel_identity_alone": 2, "layout_copy": 2}
     assert {name: scores[name]["n"] for name in wanted} == wanted
+    assert json.loads(write_record(record, tmp_path).read_text())["benchmark"] == "pocket"
 
 
 def test_steps_of_ones_own_have_no_quality_mode(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_pocket, "load_recogniser", lambda path, bank: OneAnswer())
     monkeypatch.setattr(bench_pocket, "_measured_alone", lambda *asked, few: {})
     record = bench_pocket.run(model=str(small_model), cases=3, steps=1)
     assert record["sampling"] == {"steps": 1, "guidance": 1.0}
@@ -140,7 +108,7 @@ def test_steps_of_ones_own_have_no_quality_mode(small_model: Path, monkeypatch: 
 
 def test_a_reader_that_is_not_there_is_said_before_anything_is_drawn(tmp_path: Path) -> None:
     with pytest.raises(ToolError, match=r"no detector weights at .*elsewhere"):
-        bench_pocket.run(world="free", reader=tmp_path / "elsewhere")
+        bench_pocket.run(reader=tmp_path / "elsewhere")
 
 
 def test_processes_that_do_nothing_else_tell_seconds_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +153,13 @@ def test_speed_is_measured_with_its_settings() -> None:
     assert 0 < one["min"] <= one["median"] <= one["max"] and four["median"] > one["median"]
     assert record["sampling"] == {"steps": 1, "guidance": 1.0} and record["benchmark"] == "pocket-speed"
     assert "seconds_quality" not in record
-    assert quality_mode(DiT.load("pocket", device="cpu")) == SamplingOptions(steps=8)
+
+
+def test_quality_mode_takes_twice_the_passes() -> None:
+    plain = SamplingDefaults(8, 1.0, 2.0, 256, 256, 4, open_vocabulary=False, token_size=16)
+    assert quality_mode(plain) == SamplingOptions(steps=8, guidance=QUALITY_GUIDANCE)
+    assert quality_mode(replace(plain, steps=4, horizon=0.25)) == SamplingOptions(steps=8, guidance=1.0)
+    assert quality_mode(replace(plain, guidance=3.0)) is None
 
 
 def test_the_record_says_what_was_asked() -> None:

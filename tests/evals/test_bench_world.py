@@ -6,16 +6,16 @@ from chatdit.evals import bench_world
 from chatdit.evals.world_sheet import world_sheet
 
 
-def test_both_worlds_are_timed() -> None:
+def test_making_and_rendering_are_timed() -> None:
     record = bench_world.run(repeats=1, batch=4)
     speeds = record["pictures_per_second"]
     assert isinstance(speeds, dict) and record["benchmark"] == "world"
-    names = {f"{w}_{what}_{n}" for w in ("grid", "free") for what in ("made", "rendered") for n in (1, 2, 4)}
+    names = {f"{what}_{n}" for what in ("made", "rendered") for n in (1, 2, 4)}
     assert names == set(speeds)
     assert all(0 < s["min"] <= s["median"] <= s["max"] for s in speeds.values())
 
 
 def test_a_sheet_holds_every_panel() -> None:
-    sheet = world_sheet("free", samples=5)
+    sheet = world_sheet(samples=5)
     assert sheet.width == 2048 and sheet.height % 306 == 0
-    assert world_sheet("free", samples=5).tobytes() == sheet.tobytes()
+    assert world_sheet(samples=5).tobytes() == sheet.tobytes()

@@ -1,14 +1,12 @@
-"""What is asked for: each world's own scenes, in words that the text encoder knows."""
+"""What is asked for: scenes that can stand, in words that the text encoder knows."""
 
 from __future__ import annotations
 
 import random
 
-import pytest
 import torch
 
 from chatdit.evals.pocket_cases import (
-    CASES,
     LOOKS,
     Ask,
     ask,
@@ -16,40 +14,41 @@ from chatdit.evals.pocket_cases import (
     dressed_scenes,
     edit_asks,
     group_scenes,
+    hero_scenes,
     identity_sets,
+    kinds_scenes,
+    mixed_scenes,
+    pair_scenes,
     person_scenes,
     rows_of_one,
+    single_scenes,
+    tinted_scenes,
 )
 from chatdit.tools.dit.text_encoder import PhraseTokenizer
-from chatdit.tools.pocket import free_world
+from chatdit.tools.pocket import world
 from chatdit.tools.pocket.renderer import Renderer
-from chatdit.tools.pocket.samples import World
 from chatdit.tools.pocket.scene import MAX_PANELS, RELATIONS, Scene, Thing, check
 from chatdit.tools.pocket.vocabulary import DRAWABLE, HELD_OUT, PERSON, SIZES, caption_vocabulary
 
-RENDERER = Renderer(placer=free_world.place)
+RENDERER = Renderer()
 
 
 def _rng() -> random.Random:
     return random.Random(0)
 
 
-@pytest.mark.parametrize("world", ["grid", "free"])
-def test_every_scene_can_stand_in_its_world(world: World) -> None:
-    cases = CASES[world]
-    faults = check if world == "grid" else free_world.check
-    for draw in (cases.singles, cases.pairs, cases.tinted, cases.counted, cases.renders, cases.restored):
+def test_every_scene_can_stand_in_the_world() -> None:
+    for draw in (single_scenes, hero_scenes, pair_scenes, tinted_scenes, kinds_scenes, mixed_scenes):
         scenes = draw(24, _rng())
-        assert len(scenes) == 24 and not [fault for s in scenes for fault in faults(s)]
-        assert all(cases.place(scene, _rng()) for scene in scenes)
-    assert {s.things[0].size for s in cases.singles(6, _rng())} == set(SIZES)
-    assert {s.relation for s in cases.pairs(4, _rng())} == set(RELATIONS)
+        assert len(scenes) == 24 and not [fault for s in scenes for fault in check(s)]
+        assert all(world.place(scene, _rng()) for scene in scenes)
+    assert {s.things[0].size for s in hero_scenes(6, _rng())} == set(SIZES)
+    assert {s.relation for s in pair_scenes(4, _rng())} == set(RELATIONS)
 
 
-def test_the_free_world_counts_three_kinds() -> None:
-    for scene in CASES["free"].counted(40, _rng()):
+def test_three_kinds_are_counted() -> None:
+    for scene in kinds_scenes(40, _rng()):
         assert len(scene.things) == 3 and 4 <= sum(t.count for t in scene.things) <= 6
-    assert {s.things[0].count for s in CASES["grid"].counted(6, _rng())} == {2, 3, 4}
 
 
 def test_looks_have_scenes_of_their_own() -> None:
@@ -103,10 +102,10 @@ def test_rows_of_one_share_nothing() -> None:
 
 def test_captions_are_made_of_known_words() -> None:
     tokenizer = PhraseTokenizer(caption_vocabulary(), 96)
-    rng, free = _rng(), CASES["free"]
+    rng = _rng()
     scenes = [
         scene
-        for draw in (free.singles, free.pairs, free.tinted, free.counted, dressed_scenes, person_scenes)
+        for draw in (hero_scenes, pair_scenes, tinted_scenes, kinds_scenes, dressed_scenes, person_scenes)
         for scene in draw(12, rng)
     ]
     asks = [ask([s]) for s in scenes]

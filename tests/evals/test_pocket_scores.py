@@ -18,7 +18,7 @@ from chatdit.evals.pocket_scores import (
     tint_seen,
     worn_seen,
 )
-from chatdit.tools.pocket.recogniser import Reading, Sighting
+from chatdit.tools.pocket.reading import Reading, Sighting
 from chatdit.tools.pocket.scene import RELATIONS, Placement, Scene, Thing, Worn
 from chatdit.tools.types import Box
 

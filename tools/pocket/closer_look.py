@@ -14,16 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from chatdit.tools.pocket import free_world
 from chatdit.tools.pocket.captions import COLOURLESS
 from chatdit.tools.pocket.detector import Detector
-from chatdit.tools.pocket.recogniser import Reading, Sighting
+from chatdit.tools.pocket.reading import Reading, Sighting
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.scene import PICTURE_PIXELS, Placement, Scene, Thing, Worn
-from chatdit.tools.pocket.templates import TINT_NAMES
-from chatdit.tools.pocket.vocabulary import PERSON
+from chatdit.tools.pocket.vocabulary import PERSON, TINTS
 
-COLOURS: tuple[str, ...] = tuple(name for name in TINT_NAMES if name is not None)
+COLOURS: tuple[str, ...] = tuple(TINTS)
 
 SHIFTS = (-6, -4, -2, 0, 2, 4, 6)
 """Pixels that the sprite is moved, down and across, to where it fits best."""
@@ -34,7 +32,7 @@ class CloserLook:
 
     def __init__(self, detector: Detector, renderer: Renderer | None = None) -> None:
         self._detector = detector
-        self._renderer = renderer or Renderer(placer=free_world.place)
+        self._renderer = renderer or Renderer()
 
     @torch.no_grad()
     def read(self, pictures: Tensor) -> list[Reading]:

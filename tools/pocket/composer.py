@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from chatdit.tools.dit.rows import Row
-from chatdit.tools.pocket import free_world
+from chatdit.tools.pocket import world
 from chatdit.tools.pocket.caption_reader import read_caption
-from chatdit.tools.pocket.scene import Placement
+from chatdit.tools.pocket.scene import Placement, check
 from chatdit.tools.pocket.spots import spot_words, told_spots
 
 if TYPE_CHECKING:
@@ -43,6 +43,6 @@ def composed(row: Row) -> Row:
 
 def _composed(caption: str, seed: str) -> str:
     read = read_caption(caption)
-    if read is None or told_spots(caption) or free_world.check(read.scene):
+    if read is None or told_spots(caption) or check(read.scene):
         return caption
-    return read.with_spots(caption, free_world.place(read.scene, random.Random(seed)))
+    return read.with_spots(caption, world.place(read.scene, random.Random(seed)))

@@ -1,7 +1,6 @@
-"""Reads pictures of the free world: every subject with its square, angle, tint and what it wears, at any place.
+"""Reads pictures of the pocket world: every subject with its square, angle, tint and what it wears, at any place.
 
 One network looks once: on a grid of 32 x 32 cells it says where a sprite's middle lies and what stands there.
-It is to take over from the search by synthesis in `recogniser.py`, which knows upright sprites on a grid alone.
 Layout legend: B batch, G cells on a side, S sprites.
 """
 
@@ -18,14 +17,16 @@ from torch.nn import functional as F
 
 from chatdit.tools.dit.autoencoder import PixelNorm, ResidualBlock
 from chatdit.tools.dit.storage import load_weights
-from chatdit.tools.pocket.recogniser import BACKGROUND_NAMES, STYLE_NAMES, Reading, Sighting
+from chatdit.tools.pocket.reading import Reading, Sighting
 from chatdit.tools.pocket.scene import PICTURE_PIXELS, Worn
-from chatdit.tools.pocket.templates import TINT_NAMES
-from chatdit.tools.pocket.vocabulary import ACCESSORIES, PERSON, SUBJECTS
+from chatdit.tools.pocket.vocabulary import ACCESSORIES, BACKGROUNDS, PERSON, STYLES, SUBJECTS, TINTS
 from chatdit.tools.types import Box, ToolError
 
 CLASS_NAMES: tuple[str, ...] = (*SUBJECTS, PERSON)
+TINT_NAMES: tuple[str | None, ...] = (None, *TINTS)
 WORN_NAMES: tuple[str | None, ...] = (None, *ACCESSORIES)
+BACKGROUND_NAMES: tuple[str, ...] = tuple(BACKGROUNDS)
+STYLE_NAMES: tuple[str, ...] = tuple(STYLES)
 FILE = "detector.safetensors"
 CELL_PIXELS = 8
 GRID = PICTURE_PIXELS // CELL_PIXELS
@@ -106,7 +107,7 @@ class DetectorNetwork(nn.Module):
 
 
 class Detector:
-    """Reads pictures with a trained `DetectorNetwork`; it stands where a `Recogniser` does."""
+    """Reads pictures with a trained `DetectorNetwork`."""
 
     def __init__(self, network: DetectorNetwork) -> None:
         self._network = network.eval().requires_grad_(False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from chatdit.tools.pocket import free_world
+from chatdit.tools.pocket import world
 from chatdit.tools.pocket.captions import joint_caption, loose_caption, noun_phrase
 from chatdit.tools.pocket.scene import PICTURE_PIXELS, Placement, Scene, Thing, Worn
 from chatdit.tools.pocket.spots import spot_words
@@ -37,7 +37,7 @@ def random_edit(rng: random.Random, subjects: Sequence[str] = DRAWABLE, spots: f
     """
     while True:
         scene = replace(_plain_scene(rng, subjects), view=rng.randrange(_VIEWS))
-        placed = free_world.place(scene, rng)
+        placed = world.place(scene, rng)
         made = rng.choice(_EDITS)(rng, scene, placed, subjects)
         if made is not None:
             after, after_placed, instruction = made
@@ -78,14 +78,14 @@ def _dress(rng: random.Random, scene: Scene, placed: tuple[Placement, ...], subj
     after, sprites = _changed(scene, placed, which, worn=worn)
     box = bounds(sprites[which])
     others = [s for i, s in enumerate(sprites) if i != which]
-    if min(box) < 0 or max(box) > PICTURE_PIXELS or any(free_world.touch(sprites[which], other) for other in others):
+    if min(box) < 0 or max(box) > PICTURE_PIXELS or any(world.touch(sprites[which], other) for other in others):
         return None
     return after, sprites, f"make it: {noun_phrase(replace(thing, tint=None))}"
 
 
 def _add(rng: random.Random, scene: Scene, placed: tuple[Placement, ...], subjects: Sequence[str]) -> _Made:
     thing = Thing(rng.choice([s for s in subjects if s not in {t.subject for t in scene.things}]), size="small")
-    moved = free_world.fits_in(rng, free_world.stand(thing, rng, free_world.SIDES["small"]), placed)
+    moved = world.fits_in(rng, world.stand(thing, rng, world.SIDES["small"]), placed)
     if moved is None:
         return None
     after = replace(scene, things=(*scene.things, replace(thing, size="medium")))

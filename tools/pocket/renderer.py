@@ -7,7 +7,7 @@ Layout legend: B batch, H and W 256 pixels, S sprites, k sprites of one kind. Pi
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from chatdit.tools.pocket import grid_world
+from chatdit.tools.pocket import world
 from chatdit.tools.pocket.backgrounds import background_pictures
 from chatdit.tools.pocket.captions import caption
 from chatdit.tools.pocket.drawing import BACKGROUND_VARIANTS, Drawing, SpriteNumbers, drawing
@@ -29,7 +29,6 @@ from chatdit.tools.pocket.vocabulary import PERSON, SUBJECTS
 
 NO_CLASS = -1
 PERSON_CLASS = len(SUBJECTS)
-Placer = Callable[[Scene, random.Random], tuple[Placement, ...]]
 
 
 @dataclass(frozen=True)
@@ -84,12 +83,11 @@ class _People(NamedTuple):
 
 
 class Renderer:
-    """Holds the sprites and the backgrounds on one device; `placer` stands scenes up that come without placements."""
+    """Holds the sprites and the backgrounds on one device."""
 
-    def __init__(self, device: torch.device | str = "cpu", placer: Placer = grid_world.place) -> None:
+    def __init__(self, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
         self._bank = TileBank(self.device)
-        self._place = placer
         self._upright = lru_cache(maxsize=4)(self._upright_tiles)
         self._backgrounds = torch.from_numpy(background_pictures().copy()).to(self.device)
 
@@ -101,7 +99,7 @@ class Renderer:
         self, scenes: Sequence[Scene], rng: random.Random
     ) -> tuple[Tensor, list[tuple[Placement, ...]]]:
         """Pictures float (B, 3, 256, 256) in [-1, 1] and where every sprite stands."""
-        placements = [self._place(scene, rng) for scene in scenes]
+        placements = [world.place(scene, rng) for scene in scenes]
         return self.pictures_of(scenes, placements, rng), placements
 
     def pictures_of(
@@ -118,7 +116,7 @@ class Renderer:
         Raises:
             ValueError: a scene that cannot be stood up.
         """
-        stood = tuple(self._place(scene, rng) for scene in scenes) if placements is None else tuple(placements)
+        stood = tuple(world.place(scene, rng) for scene in scenes) if placements is None else tuple(placements)
         shape = (len(scenes), PICTURE_PIXELS, PICTURE_PIXELS)
         maps = SpriteMaps(
             torch.full(shape, NO_CLASS, device=self.device), torch.zeros(shape, dtype=torch.uint8, device=self.device)

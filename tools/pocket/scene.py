@@ -14,6 +14,7 @@ from chatdit.tools.pocket.vocabulary import (
     ACCESSORIES,
     BACKGROUNDS,
     BOTTOMS,
+    COUNT_WORDS,
     GARMENT_TEXTURES,
     PERSON,
     STYLES,
@@ -27,6 +28,7 @@ PICTURE_PIXELS = 256
 MAX_PANELS = 4
 SPRITE_VARIANTS = 12
 """A sprite as it is (0), mirrored (odd), and both with its colour channels exchanged."""
+MAX_SPRITES = 6
 NAMELESS = "subject"
 SKINS, HAIRS = 4, 4
 
@@ -139,25 +141,20 @@ def outfit_number(outfit: Outfit) -> int:
 
 
 def check(scene: Scene) -> list[str]:
-    """What the painter cannot draw of `scene`, in words; empty when it can."""
+    """What cannot stand in this world, in words; empty when all can."""
     faults = [f"no background called {scene.background!r}"] if scene.background not in BACKGROUNDS else []
     if scene.style not in STYLES:
         faults.append(f"no style called {scene.style!r}")
-    if not 1 <= len(scene.things) <= 2:
-        faults.append(f"a picture holds one or two different subjects, not {len(scene.things)}")
+    if not 1 <= len(scene.things) <= 3:
+        faults.append(f"a picture holds one to three different subjects, not {len(scene.things)}")
+    total = sum(thing.count for thing in scene.things)
+    if total > MAX_SPRITES:
+        faults.append(f"{total} subjects: expected at most {MAX_SPRITES}")
+    if scene.relation is not None and (len(scene.things) != 2 or total != 2):
+        faults.append(f"{scene.relation!r} needs two subjects, one of each")
     for thing in scene.things:
-        faults += _check_thing(thing, alone=len(scene.things) == 1)
-    if len(scene.things) == 2 and scene.relation is None:
-        faults.append("two subjects need a relation: left of, right of, above or below")
-    if len(scene.things) != 2 and scene.relation is not None:
-        faults.append(f"{scene.relation!r} needs two subjects")
+        faults += _check_thing(thing)
     return faults
-
-
-def overlaps(a: Placement, b: Placement) -> bool:
-    """Whether the squares of two sprites share a pixel, turned or not."""
-    reach = (a.side + b.side) / 2
-    return abs(a.centre[0] - b.centre[0]) < reach and abs(a.centre[1] - b.centre[1]) < reach
 
 
 def nameless(scene: Scene) -> Scene:
@@ -171,22 +168,16 @@ def random_style(rng: random.Random) -> str:
     return "plain" if rng.random() < 0.5 else rng.choice([s for s in STYLES if s != "plain"])
 
 
-def _check_thing(thing: Thing, *, alone: bool) -> list[str]:
+def _check_thing(thing: Thing) -> list[str]:
     faults = []
-    if thing.subject != NAMELESS and thing.subject not in SUBJECTS:
+    if thing.subject not in SUBJECTS and thing.subject not in (NAMELESS, PERSON):
         faults.append(f"no subject called {thing.subject!r}")
     if thing.tint is not None and thing.tint not in TINTS:
         faults.append(f"no tint called {thing.tint!r}")
-    if not 1 <= thing.count <= 4:
-        faults.append(f"{thing.count} {thing.subject}: a group has at most 4")
-    if thing.count > 1 and not alone:
-        faults.append("a group stands alone in its picture")
-    if thing.count > 1 and (thing.size != "medium" or thing.position is not None):
-        faults.append("a group has no size or position of its own")
-    if not alone and thing.size == "large":
-        faults.append("a large subject stands alone in its picture")
-    if not alone and thing.position is not None:
-        faults.append("with two subjects say their relation, not a position")
+    if not 1 <= thing.count <= max(COUNT_WORDS):
+        faults.append(f"{thing.count} {thing.subject}: a group has at most {max(COUNT_WORDS)}")
+    if thing.subject == PERSON and thing.outfit is None:
+        faults.append("a person needs an outfit")
     return faults
 
 

@@ -15,12 +15,11 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from chatdit.tools.pocket import free_world
 from chatdit.tools.pocket.captions import COLOURLESS, caption
 from chatdit.tools.pocket.closer_look import CloserLook, placed
 from chatdit.tools.pocket.detector import load_detector
 from chatdit.tools.pocket.drawing import BACKGROUND_VARIANTS
-from chatdit.tools.pocket.recogniser import Reading, Sighting
+from chatdit.tools.pocket.reading import Reading, Sighting
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.scene import PICTURE_PIXELS, Position, RelationKind, Scene, Thing
 from chatdit.tools.pocket.vocabulary import PERSON, Size
@@ -52,7 +51,7 @@ class Sight:
 
     def __init__(self) -> None:
         """Raises ToolError when the reader's weights are missing."""
-        self._renderer = Renderer(placer=free_world.place)
+        self._renderer = Renderer()
         self._reader = CloserLook(load_detector(), self._renderer)
 
     def look(self, image: Image.Image) -> Seen | None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from chatdit.tools.dit.autoencoder import PocketAutoencoder, ResidualBlock
 from chatdit.tools.pocket.renderer import Renderer
-from chatdit.tools.pocket.samples import Wishes, World, random_sample
+from chatdit.tools.pocket.samples import Wishes, random_sample
 from chatdit.tools.training.checkpoint import load_checkpoint, save_checkpoint
 from chatdit.tools.training.muon import Muon
 from chatdit.tools.training.schedule import Clock, RunLog, rate
@@ -35,7 +35,6 @@ _LOG_EVERY = 50
 class AutoencoderRecipe:
     """How the autoencoder is trained; `batch` windows a step in each process, two of every picture."""
 
-    world: World = "free"
     minutes: float = 2.0
     steps: int | None = None
     batch: int = 128
@@ -84,7 +83,7 @@ def train_autoencoder(out: Path, recipe: AutoencoderRecipe, *, team: Team, seed:
     name = f"{seed}-{progress.step}-{team.rank}"
     torch.manual_seed(hash((seed, progress.step, team.rank)))
     renderer, log = Renderer(team.device), RunLog(out / "autoencoder.jsonl", quiet=not team.leads)
-    options = StreamOptions(1, recipe.batch // 2, recipe.world, Wishes(even_styles=True))
+    options = StreamOptions(1, recipe.batch // 2, Wishes(even_styles=True))
     chunks = stream(options, f"autoencoder-{name}", recipe.loaders)
     clock, taken = Clock(recipe.minutes, progress.seconds, steps=recipe.steps, agree=team.agree), progress.step
     for step, share in clock.ticks(progress.step):
@@ -106,7 +105,7 @@ def train_autoencoder(out: Path, recipe: AutoencoderRecipe, *, team: Team, seed:
         save_checkpoint(out / "autoencoder", trained, taken, clock.seconds, torch.float16)
     windows, found = (
         taken * recipe.batch * team.size,
-        evaluate(trained, team.device, seed + 1, recipe.checked, recipe.world),
+        evaluate(trained, team.device, seed + 1, recipe.checked),
     )
     log.write(step=taken, seconds=clock.seconds, windows=windows, psnr_256=found)
     return trained
@@ -126,10 +125,10 @@ def psnr(restored: Tensor, pictures: Tensor) -> float:
 
 
 @torch.no_grad()
-def evaluate(model: PocketAutoencoder, device: torch.device, seed: int, pictures: int, world: World = "free") -> float:
+def evaluate(model: PocketAutoencoder, device: torch.device, seed: int, pictures: int) -> float:
     """PSNR in dB on `pictures` fresh renders of 256 x 256, every style in its usual share."""
     rng = random.Random(seed)
-    samples = [random_sample(world, rng, 1) for _ in range(pictures)]
+    samples = [random_sample(rng, 1) for _ in range(pictures)]
     scenes, placements = [s.scenes[0] for s in samples], [s.placements[0] for s in samples]
     truth = Renderer(device).pictures_of(scenes, placements, rng)
     return psnr(torch.cat([model.decode(model.encode(chunk)) for chunk in torch.split(truth, 8)]), truth)

@@ -1,4 +1,4 @@
-"""Train the detector on renders of the free world, a part of them restored by the autoencoder, and measure it.
+"""Train the detector on renders of the pocket world, a part of them restored by the autoencoder, and measure it.
 
 Layout legend: B batch, G cells on a side, S sprites of the whole batch.
 """
@@ -28,9 +28,9 @@ from chatdit.tools.pocket.detector import (
     DetectorNetwork,
 )
 from chatdit.tools.pocket.drawing import BACKGROUND_VARIANTS, Drawing, SpriteNumbers
-from chatdit.tools.pocket.recogniser import Reading, Sighting
+from chatdit.tools.pocket.reading import Reading, Sighting
 from chatdit.tools.pocket.renderer import PERSON_CLASS, Renderer
-from chatdit.tools.pocket.samples import Sample, Wishes, World, random_sample
+from chatdit.tools.pocket.samples import Sample, Wishes, random_sample
 from chatdit.tools.pocket.scene import PICTURE_PIXELS, Placement
 from chatdit.tools.pocket.vocabulary import STYLES, SUBJECTS
 from chatdit.tools.training.muon import Muon
@@ -48,7 +48,6 @@ _LOG_EVERY = 50
 class DetectorRecipe:
     """How the detector is trained; styles come evenly and held-out subjects too, for it must know them."""
 
-    world: World = "free"
     minutes: float = 5.0
     steps: int | None = None
     batch: int = 128
@@ -103,7 +102,7 @@ def train_detector(
     optimiser = Muon(matrices, [p for p in model.parameters() if id(p) not in chosen])
     renderer = Renderer(device)
     clock, log = Clock(recipe.minutes, steps=recipe.steps), RunLog(out / "detector.jsonl")
-    options = StreamOptions(1, recipe.chunk, recipe.world, Wishes(tuple(SUBJECTS), even_styles=True))
+    options = StreamOptions(1, recipe.chunk, Wishes(tuple(SUBJECTS), even_styles=True))
     batches = _batches(stream(options, f"detector-{seed}", recipe.loaders), renderer, recipe.batch)
     taken = 0
     for step, share in clock.ticks():
@@ -118,7 +117,7 @@ def train_detector(
         taken = step + 1
         if step % _LOG_EVERY == 0:
             log.write(step=step, seconds=clock.seconds, loss=loss.item())
-    scores = measure(Detector(model), renderer, recipe.world, seed + 1, recipe.checked)
+    scores = measure(Detector(model), renderer, seed + 1, recipe.checked)
     log.write(step=taken, seconds=clock.seconds, pictures=taken * recipe.batch, **scores)
     return model.eval()
 
@@ -210,13 +209,13 @@ def detection_loss(answers: Answers, wanted: Targets) -> Tensor:
     return loss + whole + F.cross_entropy(answers.style.float(), wanted.style)
 
 
-def measure(detector: Detector, renderer: Renderer, world: World, seed: int, pictures: int) -> dict[str, float]:
+def measure(detector: Detector, renderer: Renderer, seed: int, pictures: int) -> dict[str, float]:
     """Shares read right on fresh renders: all subjects, tints, things worn, place, style; and errors where found.
 
     Errors are means over the sprites that were found: of the square's middle and side in pixels, and of the angle.
     """
     rng = random.Random(f"detector-check-{seed}")
-    samples = [random_sample(world, rng, 1, Wishes(tuple(SUBJECTS), even_styles=True)) for _ in range(pictures)]
+    samples = [random_sample(rng, 1, Wishes(tuple(SUBJECTS), even_styles=True)) for _ in range(pictures)]
     readings: list[Reading] = []
     for i in range(0, pictures, 32):
         part = samples[i : i + 32]

@@ -23,7 +23,6 @@ from chatdit.tools.dit.packing import Grid, position_ids
 from chatdit.tools.dit.rows import Segment
 from chatdit.tools.dit.text_encoder import PocketTextEncoder, TextEncoderConfig
 from chatdit.tools.pocket.renderer import Renderer
-from chatdit.tools.pocket.samples import World
 from chatdit.tools.pocket.spots import text_vocabulary
 from chatdit.tools.runtime.attach import attach
 from chatdit.tools.runtime.report import AttentionCall
@@ -53,7 +52,6 @@ class PixelRecipe:
     pictures: int = 4096
     checked: int = 64
     """Pictures left out of training, on which the loss is measured at the end."""
-    world: World = "free"
 
     @property
     def tokens(self) -> int:
@@ -93,7 +91,7 @@ class PixelResult:
 def draw_pictures(recipe: PixelRecipe, device: torch.device, seed: int, loaders: int = 0) -> Pictures:
     """Pictures for every training of a trial, the first `recipe.checked` of them for its end."""
     renderer = Renderer(device)
-    chunks = stream(StreamOptions(1, min(_CHUNK, recipe.pictures), recipe.world), f"pixel-{seed}", loaders)
+    chunks = stream(StreamOptions(1, min(_CHUNK, recipe.pictures)), f"pixel-{seed}", loaders)
     tokens, ids, count = [], [], 0
     while count < recipe.pictures + recipe.checked:
         chunk = next(chunks)

@@ -1,8 +1,8 @@
-"""The whole training of pocket as stages that leave files: autoencoder, base, few-step, recogniser, detector, export.
+"""The whole training of pocket as stages that leave files: autoencoder, base, few-step, detector, export.
 
 Every stage can run alone, in its own process, from what the earlier ones left in `out`:
 
-    autoencoder/part-*.safetensors   base/part-*.safetensors   recogniser.safetensors   pocket/ (the folder to ship)
+    autoencoder/part-*.safetensors   base/part-*.safetensors   detector.safetensors   pocket/ (the folder to ship)
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from chatdit.tools.dit.autoencoder import PocketAutoencoder
 from chatdit.tools.dit.loading import PocketDefaults, load_pocket_modules, save_pocket_folder
 from chatdit.tools.dit.storage import save_weights
 from chatdit.tools.pocket.detector import FILE, load_network
-from chatdit.tools.pocket.samples import World
 from chatdit.tools.pocket.scene import MAX_PANELS, PICTURE_PIXELS
 from chatdit.tools.pocket.spots import text_vocabulary
 from chatdit.tools.training.autoencoder import SMALL_RECIPE as SMALL_AUTOENCODER_RECIPE
@@ -39,18 +38,17 @@ from chatdit.tools.training.detector import SMALL_DETECTOR_RECIPE, DetectorRecip
 from chatdit.tools.training.examples import GRID
 from chatdit.tools.training.few_step import SMALL_FEW_STEP_RECIPE, FewStepRecipe, Method, train_few_step
 from chatdit.tools.training.pooled import PoolRecipe
-from chatdit.tools.training.recogniser import train_recogniser
 from chatdit.tools.training.team import Team, team, without_cudnn_attention
 from chatdit.tools.training.words import with_words
 from chatdit.tools.types import ToolError
 
-Stage = Literal["autoencoder", "base", "few-step", "recogniser", "detector", "export"]
+Stage = Literal["autoencoder", "base", "few-step", "detector", "export"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 RecipeT = TypeVar("RecipeT", bound=PoolRecipe)
 CHECK_STEPS = 10
 FEW_STEPS = 4
 DEFAULTS = PocketDefaults(
-    steps=8, guidance=3.0, shift=TIME_SHIFT, width=PICTURE_PIXELS, height=PICTURE_PIXELS, max_panels=MAX_PANELS
+    steps=8, guidance=1.0, shift=TIME_SHIFT, width=PICTURE_PIXELS, height=PICTURE_PIXELS, max_panels=MAX_PANELS
 )
 
 
@@ -64,7 +62,6 @@ def train_pocket(
     fresh: bool,
     sitting: float | None = None,
     start: str | None = None,
-    world: World = "free",
     pixels: int = PICTURE_PIXELS,
     method: Method = "imitation",
     check: bool = False,
@@ -90,9 +87,9 @@ def train_pocket(
         if members.leads:
             _prepare(out, stage, start, fresh)
         members.wait()
-        result = _run(_Order(stage, out, minutes, sitting, world, pixels, method, check, seed), members)
+        result = _run(_Order(stage, out, minutes, sitting, pixels, method, check, seed), members)
         if members.leads:
-            options = f" --world {world}" + ("" if sitting is None else f" --sitting {sitting:g}")
+            options = "" if sitting is None else f" --sitting {sitting:g}"
             options += {"base": f" --pixels {pixels}", "few-step": f" --method {method}"}.get(stage, "")
             options += "" if start is None else f" --start {start}"
             _record(out, f"--stage {stage} --minutes {minutes:g}{options} --seed {seed}", started, members)
@@ -141,7 +138,6 @@ class _Order:
     out: Path
     minutes: float
     sitting: float | None
-    world: World
     pixels: int
     method: Method
     check: bool
@@ -154,21 +150,6 @@ def _run(order: _Order, members: Team) -> Path:
         train_autoencoder(out, _autoencoder_recipe(order, device), team=members, seed=order.seed)
         return out / "autoencoder"
     autoencoder = load_autoencoder(out).to(device)
-    if order.stage == "recogniser":
-        path = out / "recogniser.safetensors"
-        network = train_recogniser(
-            out,
-            autoencoder,
-            minutes=order.minutes,
-            steps=CHECK_STEPS if order.check else None,
-            device=device,
-            seed=order.seed,
-            world=order.world,
-            loaders=4 if device.type == "cuda" and not order.check else 0,
-            batch=4 if order.check else 32,
-        )
-        save_weights(path, network.state_dict(), quantize=True)
-        return path
     if order.stage == "detector":
         path = out / FILE
         start = load_network(path) if path.exists() else None
@@ -187,7 +168,7 @@ def _run(order: _Order, members: Team) -> Path:
 
 def _autoencoder_recipe(order: _Order, device: torch.device) -> AutoencoderRecipe:
     recipe = AutoencoderRecipe() if device.type == "cuda" else SMALL_AUTOENCODER_RECIPE
-    recipe = replace(recipe, world=order.world, minutes=order.minutes)
+    recipe = replace(recipe, minutes=order.minutes)
     return replace(recipe, steps=CHECK_STEPS, batch=4, checked=4, loaders=0) if order.check else recipe
 
 
@@ -202,7 +183,7 @@ def _few_step_recipe(order: _Order, device: torch.device) -> FewStepRecipe:
 
 
 def _ordered(recipe: RecipeT, order: _Order) -> RecipeT:
-    recipe = replace(recipe, world=order.world, minutes=order.minutes, sitting=order.sitting)
+    recipe = replace(recipe, minutes=order.minutes, sitting=order.sitting)
     if not order.check:
         return recipe
     few = {panels: 1 for panels in recipe.batches}
@@ -211,7 +192,7 @@ def _ordered(recipe: RecipeT, order: _Order) -> RecipeT:
 
 def _detector_recipe(order: _Order, device: torch.device) -> DetectorRecipe:
     recipe = DetectorRecipe() if device.type == "cuda" else SMALL_DETECTOR_RECIPE
-    recipe = replace(recipe, world=order.world, minutes=order.minutes)
+    recipe = replace(recipe, minutes=order.minutes)
     return replace(recipe, steps=CHECK_STEPS, batch=4, chunk=8, checked=4, loaders=0) if order.check else recipe
 
 

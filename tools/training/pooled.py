@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from chatdit.tools.dit.autoencoder import PocketAutoencoder
 from chatdit.tools.pocket.renderer import Renderer
-from chatdit.tools.pocket.samples import World
 from chatdit.tools.pocket.scene import PICTURE_PIXELS
 from chatdit.tools.training.checkpoint import TrainingProgress, save_checkpoint
 from chatdit.tools.training.examples import Batch, ExamplePool
@@ -36,7 +35,6 @@ _SAVE_SECONDS = 60
 class PoolRecipe:
     """What is drawn, how often and with which rates; batch sizes, for each process, are for 1 to 4 panels."""
 
-    world: World = "free"
     pixels: int = PICTURE_PIXELS
     """Of a picture's side; a batch of smaller ones has more in inverse proportion."""
     minutes: float = 18.0
@@ -153,7 +151,7 @@ def optimiser_of(model: nn.Module) -> Muon:
 def _pools(recipe: PoolRecipe, renderer: Renderer, autoencoder: PocketAutoencoder, seed: str) -> dict[int, ExamplePool]:
     pools = {}
     for panels in recipe.batches:
-        chunks = stream(StreamOptions(panels, max(1, recipe.chunk // panels), recipe.world), seed, recipe.loaders)
+        chunks = stream(StreamOptions(panels, max(1, recipe.chunk // panels)), seed, recipe.loaders)
         reuse = recipe.reuse * recipe.smaller
         pools[panels] = ExamplePool(panels, recipe.pool // panels, chunks, renderer, autoencoder, reuse, recipe.pixels)
         pools[panels].fill(min(recipe.pool, recipe.first) // panels)

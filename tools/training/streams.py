@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from chatdit.tools.dit.text_encoder import TOKEN_BUCKET, PhraseTokenizer, TextEncoderConfig, pad_token_ids
 from chatdit.tools.pocket.drawing import Drawing, drawing
-from chatdit.tools.pocket.samples import GIVENS, Sample, Wishes, World, random_sample
+from chatdit.tools.pocket.samples import GIVENS, Sample, Wishes, random_sample
 from chatdit.tools.pocket.spots import text_vocabulary
 
 
@@ -37,7 +37,6 @@ class StreamOptions:
 
     panels: int
     sets: int
-    world: World = "free"
     wishes: Wishes = field(default_factory=Wishes)
 
 
@@ -74,7 +73,7 @@ def _chunk(options: StreamOptions, tokenizer: PhraseTokenizer, rng: random.Rando
     captions = []
     room = text_tokens(options.panels)
     while len(samples) < options.sets:
-        sample = random_sample(options.world, rng, options.panels, options.wishes)
+        sample = random_sample(rng, options.panels, options.wishes)
         ids = tokenizer(sample.caption).ids
         # the transformer reads padding too, so its number must not change: what needs more is left out
         if len(ids) <= room:

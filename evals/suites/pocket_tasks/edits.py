@@ -33,7 +33,7 @@ from chatdit.evals.suites.pocket_tasks.stage import (
     there,
     with_sprites,
 )
-from chatdit.tools.pocket import free_world
+from chatdit.tools.pocket import world
 from chatdit.tools.pocket.scene import PICTURE_PIXELS, Placement, Thing, Worn
 from chatdit.tools.pocket.wearing import bounds
 from chatdit.tools.types import Box
@@ -191,8 +191,8 @@ def _add(stage: Stage) -> Draft:
     new = Thing(stage.one(FOODS + THINGS, *names), size="small")
     sprite = None
     while sprite is None:
-        stood = replace(free_world.stand(new, stage.rng, (56, 72)), rotation=0)
-        sprite = free_world.fits_in(stage.rng, stood, before.sprites)
+        stood = replace(world.stand(new, stage.rng, (56, 72)), rotation=0)
+        sprite = world.fits_in(stage.rng, stood, before.sprites)
     after = replace(before, sprites=(*before.sprites, sprite))
     after = replace(after, scene=replace(before.scene, things=(*before.scene.things, new), relation=None))
     text = stage.say(f"Add {in_words(Thing(new.subject))} to this picture.", f"There should be {a(new.subject)} too.")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from chatdit.evals.judges import checks as c
 from chatdit.evals.suites.case import Question
-from chatdit.tools.pocket import free_world
+from chatdit.tools.pocket import world
 from chatdit.tools.pocket.captions import noun_phrase
 from chatdit.tools.pocket.scene import Placement, RelationKind, Scene, Thing, Worn
 from chatdit.tools.pocket.vocabulary import ACCESSORIES, BACKGROUNDS, DRAWABLE, HELD_OUT, TINTS, Size
@@ -120,7 +120,7 @@ class Stage:
     ) -> Frame:
         """A picture of these things, set up by chance."""
         scene = Scene(things, place, style, relation, view=self.rng.randrange(3))
-        sprites = free_world.place(scene, self.rng)
+        sprites = world.place(scene, self.rng)
         return Frame(scene, tuple(replace(s, rotation=0) for s in sprites) if upright else sprites)
 
 

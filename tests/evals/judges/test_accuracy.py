@@ -11,7 +11,7 @@ from chatdit.evals.judges.accuracy import Confusion, judge_accuracy, perfect, sp
 from chatdit.evals.suites.pocket_suite import pocket_cases
 from chatdit.tools.pocket.closer_look import CloserLook
 from chatdit.tools.pocket.detector import load_detector
-from chatdit.tools.pocket.recogniser import Reading
+from chatdit.tools.pocket.reading import Reading
 
 CASES = 24
 

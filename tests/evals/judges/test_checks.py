@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from chatdit.evals.judges import checks as c
 from chatdit.evals.judges.check_rules import Look, Seen, tell, why_not
-from chatdit.tools.pocket.recogniser import Reading, Sighting
+from chatdit.tools.pocket.reading import Reading, Sighting
 from chatdit.tools.pocket.scene import Worn
 from chatdit.tools.types import Box
 

@@ -14,7 +14,6 @@ from chatdit.evals.judges.check_rules import Look, Seen, why_not
 from chatdit.evals.judges.checks import read_checks
 from chatdit.evals.suites.case import CATEGORIES, QUESTIONS, Suite
 from chatdit.evals.suites.pocket_suite import POCKET_SHA256, Written, pocket_cases, rendered, write_pocket_suite
-from chatdit.tools.pocket import free_world
 from chatdit.tools.pocket.renderer import Renderer
 
 ALL = list(pocket_cases())
@@ -51,7 +50,7 @@ def test_inputs_and_outputs_are_of_their_category() -> None:
 
 @pytest.mark.parametrize("written", ALL[::3], ids=lambda w: w.id)
 def test_pictures_that_are_right_answer_all_six_questions(written: Written) -> None:
-    seen = _seen(Renderer(placer=free_world.place), written)
+    seen = _seen(Renderer(), written)
     assert len(written.draft.questions) == QUESTIONS
     for question in written.draft.questions:
         assert why_not(read_checks(question.check), seen) is None, question.text
@@ -64,7 +63,7 @@ def test_no_picture_at_all_answers_none() -> None:
 
 
 def test_giving_the_input_back_never_answers_everything() -> None:
-    renderer = Renderer(placer=free_world.place)
+    renderer = Renderer()
     for written in ALL[1::4]:
         seen = _seen(renderer, written)
         if seen.inputs:

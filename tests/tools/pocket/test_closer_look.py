@@ -10,10 +10,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from chatdit.tools.pocket import free_world
 from chatdit.tools.pocket.closer_look import COLOURS, CloserLook, placed
 from chatdit.tools.pocket.detector import Detector
-from chatdit.tools.pocket.recogniser import Reading, Sighting
+from chatdit.tools.pocket.reading import Reading, Sighting
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.scene import PICTURE_PIXELS, Placement, Scene, Thing, Worn
 from chatdit.tools.pocket.vocabulary import ACCESSORIES
@@ -44,7 +43,7 @@ def _dressed(count: int, style: str, rng: random.Random) -> tuple[list[Scene], l
         Scene((Thing(rng.choice(subjects), worn=Worn(ACCESSORIES[i % 6], rng.choice(COLOURS))),), "meadow", style)
         for i in range(count)
     ]
-    pictures, placements = Renderer(placer=free_world.place).pictures_and_placements(scenes, rng)
+    pictures, placements = Renderer().pictures_and_placements(scenes, rng)
     return scenes, [sprites[0] for sprites in placements], pictures
 
 

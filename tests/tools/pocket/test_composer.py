@@ -13,7 +13,7 @@ import torch
 from chatdit.tools.dit.model import DiT
 from chatdit.tools.dit.rows import Row, SamplingDefaults, Segment
 from chatdit.tools.dit.text_encoder import PhraseTokenizer
-from chatdit.tools.pocket import free_world
+from chatdit.tools.pocket import world
 from chatdit.tools.pocket.caption_reader import read_caption
 from chatdit.tools.pocket.captions import caption, loose_caption
 from chatdit.tools.pocket.composer import composed, settled
@@ -35,19 +35,19 @@ def _bare(scene: Scene) -> Scene:
 def test_captions_of_this_world_are_read_back() -> None:
     rng = random.Random(2)
     for _ in range(400):
-        scene = free_world.random_scene(rng)
+        scene = world.random_scene(rng)
         read = read_caption(caption(scene))
         assert read is not None
         if "red apple" not in caption(scene):  # a synonym of the apple
             assert _bare(read.scene) == _bare(scene)
-            sprites = free_world.place(scene, rng)
+            sprites = world.place(scene, rng)
             assert read.with_spots(caption(scene), sprites) == caption(scene, sprites)
 
 
 def test_in_other_words_the_same_things_are_counted() -> None:
     rng = random.Random(3)
     for _ in range(300):
-        scene = free_world.random_scene(rng)
+        scene = world.random_scene(rng)
         read = read_caption(loose_caption(scene, rng))
         assert read is not None and [t.count for t in read.scene.things] == [t.count for t in scene.things]
 

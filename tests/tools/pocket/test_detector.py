@@ -9,7 +9,6 @@ import torch
 
 from chatdit.tools.dit.storage import save_weights
 from chatdit.tools.pocket.detector import Detector, DetectorNetwork, load_detector
-from chatdit.tools.pocket.recogniser import PlaceNetwork
 from chatdit.tools.types import ToolError
 
 
@@ -28,8 +27,8 @@ def test_a_stored_detector_reads_like_the_one_that_was_stored(tmp_path: Path) ->
 def test_weights_that_are_not_there_or_not_its_own_are_said(tmp_path: Path) -> None:
     with pytest.raises(ToolError, match=r"no detector weights at .*absent"):
         load_detector(tmp_path / "absent.safetensors")
-    others, broken = tmp_path / "recogniser.safetensors", tmp_path / "broken.safetensors"
-    save_weights(others, PlaceNetwork().state_dict(), quantize=True)
+    others, broken = tmp_path / "others.safetensors", tmp_path / "broken.safetensors"
+    save_weights(others, torch.nn.Linear(40, 8).state_dict(), quantize=True)
     broken.write_bytes(b"not weights")
     for path in (others, broken):
         with pytest.raises(ToolError, match="holds no detector weights"):

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chatdit.tools.pocket import free_world
-from chatdit.tools.pocket.recogniser import Reading, Sighting
+from chatdit.tools.pocket.reading import Reading, Sighting
 from chatdit.tools.pocket.renderer import Renderer, to_image
 from chatdit.tools.pocket.scene import Scene, Thing, Worn
 from chatdit.tools.pocket.sight import Sight, scene_of
@@ -41,12 +40,12 @@ def _told(sight: Sight, image: Image.Image) -> str:
 
 def test_what_is_worn_is_not_in_the_words(sight: Sight) -> None:
     scene = Scene((Thing("cat", position="middle", worn=Worn("party hat", "blue")),), "beach")
-    seen = sight.look(to_image(Renderer(placer=free_world.place).pictures([scene], random.Random(1))[0]))
+    seen = sight.look(to_image(Renderer().pictures([scene], random.Random(1))[0]))
     assert seen is not None and seen.caption == "a cat on the beach" and not seen.whole
 
 
 def test_pictures_of_this_world_are_told_in_its_words(sight: Sight) -> None:
-    pictures = Renderer(placer=free_world.place).pictures(list(SCENES.values()), random.Random(1))
+    pictures = Renderer().pictures(list(SCENES.values()), random.Random(1))
     told = [_told(sight, to_image(p)) for p in pictures]
     assert told[0] in ("a cat left of a lantern on the beach", "a lantern right of a cat on the beach")
     assert told[1] in ("a fox above a drum at night", "a drum below a fox at night")
@@ -55,7 +54,7 @@ def test_pictures_of_this_world_are_told_in_its_words(sight: Sight) -> None:
 
 
 def test_a_picture_of_any_size_is_told(sight: Sight) -> None:
-    picture = Renderer(placer=free_world.place).pictures([SCENES["a fox above a drum at night"]], random.Random(1))[0]
+    picture = Renderer().pictures([SCENES["a fox above a drum at night"]], random.Random(1))[0]
     image = to_image(picture)
     assert _told(sight, image.resize((512, 512))) == _told(sight, image) != ""
 
@@ -79,7 +78,7 @@ def test_nothing_is_said_of_other_pictures(sight: Sight) -> None:
 
 
 def test_a_picture_that_is_half_gone_is_not_told(sight: Sight) -> None:
-    picture = to_image(Renderer(placer=free_world.place).pictures(list(SCENES.values())[:1], random.Random(1))[0])
+    picture = to_image(Renderer().pictures(list(SCENES.values())[:1], random.Random(1))[0])
     picture.paste((127, 127, 127), (128, 0, 256, 256))
     assert sight.look(picture) is None
 

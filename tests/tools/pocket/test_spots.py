@@ -8,7 +8,7 @@ import re
 import pytest
 
 from chatdit.tools.dit.text_encoder import PhraseTokenizer
-from chatdit.tools.pocket import free_world
+from chatdit.tools.pocket import world
 from chatdit.tools.pocket.captions import caption, loose_caption
 from chatdit.tools.pocket.samples import Wishes, random_sample
 from chatdit.tools.pocket.scene import Placement, Scene, Thing
@@ -29,7 +29,7 @@ def _untold(caption: str) -> str:
 def test_words_tell_where_a_sprite_stands_to_within_a_step() -> None:
     rng = random.Random(0)
     for _ in range(200):
-        for sprite in free_world.place(free_world.random_scene(rng), rng):
+        for sprite in world.place(world.random_scene(rng), rng):
             (spot,) = told_spots(spot_words(sprite))
             assert max(abs(spot.x - sprite.centre[0]), abs(spot.y - sprite.centre[1])) <= CELL / 2
             assert abs(spot.side - sprite.side) <= SIDE_STEP / 2
@@ -54,10 +54,9 @@ def test_every_sprite_is_told_behind_its_name() -> None:
 def test_training_tells_spots_in_its_share_and_the_words_are_known() -> None:
     rng, tokenizer = random.Random(5), PhraseTokenizer(text_vocabulary(), 96)
     for panels in (1, 2, 4):
-        samples = [random_sample("free", rng, panels, Wishes(spots=0.5)) for _ in range(400)]
+        samples = [random_sample(rng, panels, Wishes(spots=0.5)) for _ in range(400)]
         assert not any(tokenizer(sample.caption).unknown for sample in samples)
         told = [sample for sample in samples if told_spots(sample.caption)]
         assert 0.3 < len(told) / len(samples) < 0.6
         for sample in told if panels == 1 else []:
             assert len(told_spots(sample.caption)) == len(sample.placements[0])
-    assert not any(told_spots(random_sample("grid", rng, 1).caption) for _ in range(50))

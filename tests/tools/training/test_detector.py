@@ -9,12 +9,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from chatdit.tools.pocket.detector import CLASS_NAMES, GRID, WORN_NAMES, Answers, Detector, DetectorNetwork, readings
+from chatdit.tools.pocket.detector import (
+    BACKGROUND_NAMES,
+    CLASS_NAMES,
+    GRID,
+    STYLE_NAMES,
+    TINT_NAMES,
+    WORN_NAMES,
+    Answers,
+    Detector,
+    DetectorNetwork,
+    readings,
+)
 from chatdit.tools.pocket.drawing import drawing
-from chatdit.tools.pocket.recogniser import BACKGROUND_NAMES, STYLE_NAMES
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.samples import Sample, Wishes, random_sample
-from chatdit.tools.pocket.templates import TINT_NAMES
 from chatdit.tools.pocket.vocabulary import SUBJECTS
 from chatdit.tools.training.detector import Targets, detection_loss, scores, targets
 from chatdit.tools.training.muon import Muon
@@ -25,7 +34,7 @@ CPU = torch.device("cpu")
 
 def _samples(count: int, seed: int = 3) -> list[Sample]:
     rng = random.Random(seed)
-    return [random_sample("free", rng, 1, Wishes(tuple(SUBJECTS), even_styles=True)) for _ in range(count)]
+    return [random_sample(rng, 1, Wishes(tuple(SUBJECTS), even_styles=True)) for _ in range(count)]
 
 
 def _targets(samples: list[Sample]) -> Targets:

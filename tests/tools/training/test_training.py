@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from chatdit.tools.dit.autoencoder import PocketAutoencoder
 from chatdit.tools.dit.loading import load_pocket_modules, save_pocket_folder
 from chatdit.tools.dit.packing import pack
 from chatdit.tools.dit.text_encoder import PhraseTokenizer, PocketTextEncoder, TextEncoderConfig
-from chatdit.tools.pocket.grid_world import random_set
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.samples import GIVENS
 from chatdit.tools.pocket.spots import text_vocabulary
@@ -179,12 +177,6 @@ def test_looks_without_words_always_come_with_a_given_panel() -> None:
     assert 0.3 < chance.any(dim=1).float().mean() < 0.5
     assert first[:, 0].all() and not first[:, 1:].any()
     assert not given_panels(rules, 1).any()
-
-
-def test_one_look_runs_through_a_varied_set() -> None:
-    scenes = random_set(random.Random(0), 4, varied=True)
-    looks = {scene.things[0].variant for scene in scenes}
-    assert len(looks) == 1 and 0 not in looks
 
 
 def test_positions_of_canvas_and_sequence() -> None:

@@ -18,10 +18,8 @@ from chatdit.tools.dit.packing import position_ids
 from chatdit.tools.dit.rows import Segment
 from chatdit.tools.dit.text_encoder import PocketTextEncoder, TextEncoderConfig
 from chatdit.tools.pocket.drawing import Drawing, SpriteNumbers
-from chatdit.tools.pocket.free_world import MAX_SPRITES
 from chatdit.tools.pocket.renderer import NO_CLASS, PERSON_CLASS, Renderer, SpriteMaps
-from chatdit.tools.pocket.samples import World
-from chatdit.tools.pocket.scene import PICTURE_PIXELS
+from chatdit.tools.pocket.scene import MAX_SPRITES, PICTURE_PIXELS
 from chatdit.tools.pocket.spots import text_vocabulary
 from chatdit.tools.pocket.vocabulary import SUBJECTS
 from chatdit.tools.training.base import TIME_SHIFT
@@ -38,7 +36,6 @@ class PictureOptions:
 
     count: int = 98304
     held_out: int = 2048
-    world: World = "free"
     seed: int = 0
     chunk: int = 8192
     loaders: int = 8
@@ -76,7 +73,7 @@ def draw_trial_pictures(
     chunk = min(options.chunk, total)
     tokens: dict[int, list[Tensor]] = {side: [] for side in sides}
     ids, classes, shares, have = [], [], [], 0
-    for drawn in stream(StreamOptions(1, chunk, options.world), f"trials-{options.seed}", options.loaders):
+    for drawn in stream(StreamOptions(1, chunk), f"trials-{options.seed}", options.loaders):
         pictures, covered = drawn_with_shares(renderer, drawn.drawing)
         for side in sides:
             small = F.avg_pool2d(pictures, PICTURE_PIXELS // side)

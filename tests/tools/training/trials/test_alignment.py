@@ -110,7 +110,7 @@ def test_shares_pool_to_larger_tokens() -> None:
 
 def test_occupancy_is_what_the_renderer_knows() -> None:
     rng = random.Random(4)
-    samples = [random_sample("free", rng, 1) for _ in range(12)]
+    samples = [random_sample(rng, 1) for _ in range(12)]
     scenes, placements = [s.scenes[0] for s in samples], [s.placements[0] for s in samples]
     assert any(p.worn or p.outfit for placed in placements for p in placed)
     renderer = Renderer()

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from chatdit.tools.pocket.figures import STANDING, random_outfit, random_pose
 from chatdit.tools.pocket.scene import (
+    MAX_SPRITES,
     PICTURE_PIXELS,
     POSITIONS,
     RELATIONS,
@@ -21,6 +22,7 @@ from chatdit.tools.pocket.scene import (
     Scene,
     Thing,
     Worn,
+    check,
     random_style,
 )
 from chatdit.tools.pocket.vocabulary import (
@@ -30,7 +32,6 @@ from chatdit.tools.pocket.vocabulary import (
     DRAWABLE,
     PERSON,
     SIZES,
-    STYLES,
     TINTS,
     Size,
 )
@@ -39,7 +40,6 @@ from chatdit.tools.pocket.wearing import bounds
 SIDES: dict[Size, tuple[int, int]] = {"small": (56, 84), "medium": (96, 136), "large": (160, 208)}
 """Sides of a subject that stands alone; with company it is smaller."""
 MAX_ROTATION = 18
-MAX_SPRITES = 6
 _PAIR_SIDES: dict[Size, tuple[int, int]] = {"small": (52, 72), "medium": (84, 116)}
 _CROWD_SIDES = {1: (120, 160), 2: (84, 116), 3: (72, 104), 4: (64, 92), 5: (56, 76), 6: (52, 70)}
 _UPRIGHT_SHARE = 0.4
@@ -72,22 +72,6 @@ def around(rng: random.Random, hero: Thing, background: str, style: str, subject
         other = Thing(rng.choice([s for s in subjects if s != hero.subject]))
         return Scene((replace(hero, size="medium"), other), background, style, rng.choice(RELATIONS))
     return Scene((replace(hero, size=rng.choices(SIZES, (0.15, 0.5, 0.35))[0]),), background, style)
-
-
-def check(scene: Scene) -> list[str]:
-    """What cannot stand in this world, in words; empty when all can."""
-    faults = [f"no background called {scene.background!r}"] if scene.background not in BACKGROUNDS else []
-    if scene.style not in STYLES:
-        faults.append(f"no style called {scene.style!r}")
-    if not 1 <= len(scene.things) <= 3:
-        faults.append(f"a picture holds one to three different subjects, not {len(scene.things)}")
-    total = sum(thing.count for thing in scene.things)
-    if total > MAX_SPRITES:
-        faults.append(f"{total} subjects: expected at most {MAX_SPRITES}")
-    if scene.relation is not None and (len(scene.things) != 2 or total != 2):
-        faults.append(f"{scene.relation!r} needs two subjects, one of each")
-    faults += ["a person needs an outfit" for t in scene.things if t.subject == PERSON and t.outfit is None]
-    return faults
 
 
 def place(scene: Scene, rng: random.Random) -> tuple[Placement, ...]:
