@@ -14,6 +14,7 @@ from torch import Tensor
 
 from chatdit.evals.pocket_cases import Ask
 from chatdit.tools.dit.model import DiT, Row, SamplingOptions, Segment
+from chatdit.tools.pocket import world
 from chatdit.tools.pocket.composer import settled
 from chatdit.tools.pocket.reading import Reading
 from chatdit.tools.pocket.scene import PICTURE_PIXELS, Scene
@@ -41,7 +42,7 @@ class Artist(Protocol):
 
 
 class ModelArtist:
-    """Draws with a model and has one reader read it."""
+    """Draws with a model and has one reader read it; sprites are asked for wherever the world could have them."""
 
     def __init__(self, dit: DiT, reader: Reader, sampling: SamplingOptions, notify: Notify) -> None:
         self._dit, self._reader, self._sampling, self._notify = dit, reader, sampling, notify
@@ -52,7 +53,7 @@ class ModelArtist:
         readings: list[list[Reading]] = []
         for part in chunks(rows, max(1, CHUNK // max((len(one.scenes) for one in asks), default=1))):
             self._notify(what, len(readings), len(rows))
-            for row in self._dit.sample(settled(self._dit, part), sampling=self._sampling):
+            for row in self._dit.sample(settled(self._dit, part, world.place), sampling=self._sampling):
                 pictures = torch.stack(list(row.images)) * 2 - 1
                 scenes = asks[len(readings)].scenes
                 readings.append(read_all(self._reader, pictures))

@@ -16,10 +16,11 @@ from chatdit.tools.dit.text_encoder import PhraseTokenizer
 from chatdit.tools.pocket import world
 from chatdit.tools.pocket.caption_reader import read_caption
 from chatdit.tools.pocket.captions import caption, loose_caption
-from chatdit.tools.pocket.composer import composed, settled
-from chatdit.tools.pocket.scene import Scene
+from chatdit.tools.pocket.composer import GROUND, composed, grounded, settled
+from chatdit.tools.pocket.scene import Scene, Thing
 from chatdit.tools.pocket.spots import text_vocabulary, told_spots
 from chatdit.tools.pocket.vocabulary import caption_vocabulary
+from chatdit.tools.pocket.wearing import bounds
 
 PICTURE = Segment(256, 256)
 
@@ -63,6 +64,21 @@ def test_a_caption_is_told_spots_by_its_seed() -> None:
     assert one == again != other and _untold(one) == "a small cat left of a dog"
     first, second = told_spots(one)
     assert first.x < second.x and first.side < 80
+
+
+def test_what_stands_stands_on_the_ground_and_what_flies_need_not() -> None:
+    rng = random.Random(4)
+
+    def feet(scene: Scene) -> list[int]:
+        return [bounds(sprite)[3] for _ in range(40) for sprite in grounded(scene, rng)]
+
+    pair = Scene((Thing("cat"), Thing("dog")), "city", relation="left of")
+    assert all(abs(foot - GROUND) <= 40 for scene in (Scene((Thing("car"),), "city"), pair) for foot in feet(scene))
+    assert all(min(feet(Scene((Thing(name),), place))) < 170 for name, place in (("kite", "city"), ("cat", "space")))
+    turned = {s.rotation for _ in range(40) for s in grounded(Scene((Thing("cat"), Thing("bee")), "farm"), rng)}
+    assert {s.rotation for _ in range(40) for s in grounded(Scene((Thing("cat", 3),), "farm"), rng)} == {0} < turned
+    (high,) = grounded(Scene((Thing("cat", size="small", position="top"),), "farm"), rng)
+    assert high.centre[1] < 128, "what is asked for goes first"
 
 
 def test_who_says_where_is_not_overruled() -> None:
