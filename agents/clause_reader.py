@@ -229,6 +229,7 @@ class _ClauseReader(NounReader):
             change = self.target.change if self.target else self.clause.change
             change.size, change.tint = left.size or change.size, change.tint if left.tint is None else left.tint
             change.resize, change.position = left.resize or change.resize, left.position or change.position
+            change.worn, change.bare = left.worn or change.worn, left.bare or change.bare
         if self.clause.is_only:
             self.clause.verbs.discard("instead")
         if "instead" in self.clause.verbs and self._is_new_alone():

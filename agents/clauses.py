@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from chatdit.agents.instruction import Position, RelationKind
+from chatdit.agents.instruction import Accessory, Position, RelationKind
 from chatdit.agents.lexer import Lexeme
 from chatdit.agents.lexicon import Kind
 from chatdit.tools.pocket.vocabulary import Size
@@ -26,9 +26,14 @@ class Change:
     position: Position | None = None
     count: int | None = None
     """How many there shall be, where no subject was named: "make it four"."""
+    worn: Accessory | None = None
+    """Without a colour when none was said."""
+    bare: bool = False
+    """Whether it shall wear nothing any more."""
 
     def __bool__(self) -> bool:
-        return bool(self.size or self.resize or self.tint is not None or self.position or self.count)
+        looks = self.size or self.resize or self.tint is not None or self.worn or self.bare
+        return bool(looks or self.position or self.count)
 
 
 @dataclass

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from chatdit.agents.instruction import Element, OutputSpec, Relation, RelationKind
+from chatdit.agents.instruction import Accessory, Element, OutputSpec, Relation, RelationKind
 from chatdit.tools.pocket.captions import caption
-from chatdit.tools.pocket.scene import Scene, Thing, check
+from chatdit.tools.pocket.scene import Scene, Thing, Worn, check
 from chatdit.tools.pocket.vocabulary import COUNT_WORDS, SUBJECTS
 
 OPPOSITE: dict[RelationKind, RelationKind] = {
@@ -51,7 +51,10 @@ def draft_of(output: OutputSpec) -> Draft:
 
 def scene_of(draft: Draft) -> Scene:
     """The pocket scene of a draft; an open place is the default background."""
-    things = tuple(Thing(e.subject, e.count, e.size, e.tint, e.position) for e in draft.elements)
+    things = tuple(
+        Thing(e.subject, e.count, e.size, e.tint, e.position, worn=Worn(e.worn.kind, e.worn.colour) if e.worn else None)
+        for e in draft.elements
+    )
     return Scene(things, draft.background or DEFAULT_BACKGROUND, draft.style or "plain", draft.relation)
 
 
@@ -72,7 +75,15 @@ def output_of(draft: Draft, number: int, references: Sequence[str], description:
 def told_output(scene: Scene, name: str) -> OutputSpec:
     """The picture called `name` that shows `scene`."""
     elements = tuple(
-        Element(subject=t.subject, count=t.count, size=t.size, tint=t.tint, position=t.position) for t in scene.things
+        Element(
+            subject=t.subject,
+            count=t.count,
+            size=t.size,
+            tint=t.tint,
+            position=t.position,
+            worn=Accessory(kind=t.worn.kind, colour=t.worn.colour) if t.worn else None,
+        )
+        for t in scene.things
     )
     draft = Draft(elements, scene.relation, scene.background, scene.style)
     return output_of(draft, 1, ()).model_copy(update={"id": name, "told": True})
@@ -163,7 +174,9 @@ def _fit_crowd(draft: Draft) -> tuple[Draft, list[str]]:
     """Several of a kind, or several kinds: they stand where there is room, as large as there is room for."""
     sized = [e for e in draft.elements if e.size != "medium" or e.position]
     notices = ["A group has no size or position of its own, so I left that out."] if sized else []
+    if any(e.worn for e in draft.elements):
+        notices.append("In a group nobody wears anything, so I left that out.")
     if draft.relation is not None:
         notices.append("Only two single subjects stand in a relation, so I left that out.")
-    elements = tuple(e.model_copy(update={"size": "medium", "position": None}) for e in draft.elements)
+    elements = tuple(e.model_copy(update={"size": "medium", "position": None, "worn": None}) for e in draft.elements)
     return replace(draft, elements=elements, relation=None), notices

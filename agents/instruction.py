@@ -12,8 +12,15 @@ Position = Literal["left", "right", "top", "bottom", "middle"]
 RelationKind = Literal["left of", "right of", "above", "below"]
 
 
+class Accessory(Data):
+    """What a subject wears: one of the painter's accessories, in one of its tints."""
+
+    kind: str
+    colour: str
+
+
 class Element(Data):
-    """One subject in an output: what, how many, how big, which colour, where."""
+    """One subject in an output: what, how many, how big, which colour, where, and what it wears."""
 
     subject: str
     """Canonical subject name, or the person's own words when the painter has an open vocabulary."""
@@ -21,6 +28,7 @@ class Element(Data):
     size: Literal["small", "medium", "large"] = "medium"
     tint: str | None = None
     position: Position | None = None
+    worn: Accessory | None = None
 
 
 class Relation(Data):

@@ -232,7 +232,8 @@ def _departs(lexemes: list[Lexeme], at: int) -> bool:
 
 def _is_fruit(lexemes: list[Lexeme], at: int) -> bool:
     counted = at > 0 and lexemes[at - 1].kind in ("article", "definite", "number", "same", "size")
-    return counted and next_subject(lexemes, at + 1) is None
+    dyes = next((word.kind == "worn" for word in lexemes[at + 1 :] if word.kind not in _IN_NOUN_PHRASE), False)
+    return counted and not dyes and next_subject(lexemes, at + 1) is None
 
 
 def _drop_left_places(lexemes: list[Lexeme]) -> list[Lexeme]:

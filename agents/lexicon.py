@@ -20,7 +20,7 @@ Kind = Literal[
     "put", "turn", "add", "remove", "replace", "keep", "gone", "again", "instead", "instead_of", "with", "into",
     "from", "picture", "picture_number", "ordinal", "each", "then", "and", "or", "comma", "colon", "stop", "item",
     "aspect", "season", "every", "swap", "only", "filler", "undrawable", "colour", "negation", "attached", "yes",
-    "unknown",
+    "wear", "worn", "unknown",
 ]  # fmt: skip
 
 
@@ -32,6 +32,16 @@ class Meaning(NamedTuple):
 
 
 _GRAMMAR: Mapping[Kind, Mapping[str | int, tuple[str, ...]]] = {
+    "wear": {"": ("wearing", "wears", "wear", "wore", "dressed in", "dressed with", "has on")},
+    "worn": {
+        "top hat": ("top hat", "hat", "cylinder hat", "tall hat", "top hats", "hats"),
+        "party hat": ("party hat", "birthday hat", "paper hat", "pointed hat", "party hats"),
+        "bow": ("bow", "bow tie", "ribbon", "bows"),
+        "flower": ("flower",),
+        "halo": ("halo", "halos"),
+        "badge": ("badge", "name badge", "medal", "badges"),
+        "": ("what it wears", "what he wears", "what she wears"),
+    },
     "resize": {
         1: ("bigger", "larger", "enlarge", "enlarged", "grow", "grows", "much bigger", "a bit bigger"),
         -1: ("smaller", "shrink", "shrinks", "tinier", "much smaller", "a bit smaller", "littler"),
@@ -126,6 +136,7 @@ _GRAMMAR: Mapping[Kind, Mapping[str | int, tuple[str, ...]]] = {
     "add": {"": ("add", "include", "insert", "plus", "give", "with an added", "adding")},
     "remove": {"": ("without", "remove", "no", "minus", "delete", "erase", "get rid of", "take away", "take out",
                     "leave out", "omit", "except", "excluding", "there is no", "there are no", "has no", "no more",
+                    "should not wear", "does not wear", "not wearing", "no longer wears",
                     "there is no longer", "is without", "removing", "cut out")},
     "swap": {"": ("switch places", "swap places", "trade places", "change places", "switch sides", "swap sides", "flip",
                   "the other way round", "the other way around", "on the other side", "to the other side")},

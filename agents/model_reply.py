@@ -10,9 +10,17 @@ from pydantic import ValidationError
 from chatdit.agents.anaphora import Context, Known, context_of
 from chatdit.agents.brain import MAX_PICTURES, Request
 from chatdit.agents.drafts import Draft, fit, output_of
-from chatdit.agents.instruction import Element, Instruction, OutputSpec, Position, RelationKind
+from chatdit.agents.instruction import Accessory, Element, Instruction, OutputSpec, Position, RelationKind
 from chatdit.agents.unknown_words import near_names
-from chatdit.tools.pocket.vocabulary import Size, find_background, find_style, find_subject, find_tint
+from chatdit.tools.pocket.vocabulary import (
+    TINTS,
+    Size,
+    find_accessory,
+    find_background,
+    find_style,
+    find_subject,
+    find_tint,
+)
 from chatdit.tools.types import Data, Problem, Role
 
 
@@ -24,6 +32,8 @@ class ReplyElement(Data):
     size: Size
     tint: str | None
     position: Position | None
+    worn: str | None
+    worn_colour: str | None
 
 
 class ReplyInput(Data):
@@ -152,7 +162,19 @@ class _Check:
         if not 1 <= element.count <= 12:
             self._problem(f"{path}.count", "count", "1 to 4", str(element.count))
         count = max(1, min(element.count, 12))
-        return Element(subject=subject, count=count, size=element.size, tint=tint, position=element.position)
+        return Element(
+            subject=subject,
+            count=count,
+            size=element.size,
+            tint=tint,
+            position=element.position,
+            worn=None if self.painter.open_vocabulary else self._worn(path, element),
+        )
+
+    def _worn(self, path: str, element: ReplyElement) -> Accessory | None:
+        kind = self._word(f"{path}.worn", element.worn, find_accessory, "accessory")
+        colour = self._word(f"{path}.worn_colour", element.worn_colour, find_tint, "tint")
+        return Accessory(kind=kind, colour=colour or next(iter(TINTS))) if kind else None
 
     def _word(self, path: str, word: str | None, find: Callable[[str], str | None], what: str) -> str | None:
         """The canonical form of `word`; a word the painter does not know becomes a problem with near names."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from chatdit.agents.clauses import FOCUS, Change, Clause, Noun
-from chatdit.agents.instruction import RelationKind
+from chatdit.agents.instruction import Accessory, RelationKind
 from chatdit.agents.lexer import Lexeme, next_subject
 from chatdit.agents.lexicon import Kind
 
@@ -20,6 +20,7 @@ NOUN_WORDS: frozenset[Kind] = frozenset(
 )
 _IN_LIST: frozenset[Kind] = frozenset(("size", "tint", "and", "comma", "filler", "undrawable"))
 _BEFORE_NOUN: frozenset[Kind] = frozenset(("size", "tint", "resize", "undrawable", "filler", "colour"))
+_ONTO, _ON_IT = ("to", "of"), ("on it", "on its head", "on his head", "on her head", "to it", "from it")
 Slot = Literal["scene", "removed", "old", "new", "old_place"]
 """What a subject named next is: part of the scene, removed, replaced, the replacement, or what to stand in for."""
 
@@ -37,12 +38,16 @@ class NounReader:
         self.link: tuple[RelationKind, int | None] | None = None
         self.old: Noun | None = None
         self.with_seen = False
+        self.colour = ""
+        """Of something worn that is about to be named."""
+        self.dressed: tuple[int, Change] = (0, self.clause.change)
+        """Behind which word somebody was dressed last, and where that is noted."""
         self.actions: dict[Kind, Callable[[Lexeme], None]] = {
             "subject": self._subject, "article": self._article, "definite": self._definite,
             "another": self._another, "number": self._number, "vague": self._vague, "size": self._modifier,
             "resize": self._modifier, "tint": self._modifier, "position": self._modifier,
             "relation": self._relation, "near": self._near, "side": self._side, "hidden": self._hidden,
-            "locative": self._locative,
+            "locative": self._locative, "wear": self._wear, "worn": self._worn,
         }  # fmt: skip
 
     def _subject(self, word: Lexeme) -> None:
@@ -130,7 +135,59 @@ class NounReader:
         if following is not None and self.words[following].plural:
             self.pending.count, self.pending.vague = int(word.value), True
 
+    def _wear(self, _: Lexeme) -> None:
+        if self.target is not None:
+            self.target.predicated = True
+
+    def _worn(self, word: Lexeme) -> None:
+        """ "wearing a red hat", "with a bow", "put a hat on the fox", "take off the badge"."""
+        taken, self.slot = self.slot == "removed" or not word.value, "scene"
+        colour, self.colour = self.colour, ""
+        self.pending = Noun("")
+        change = self._wearer()
+        if taken:
+            change.bare = True
+        else:
+            change.worn = Accessory(kind=str(word.value), colour=colour)
+            self.dressed = self.at, change
+
+    def _wearer(self) -> Change:
+        """Who wears what was just named: the subject it is put on, the one named before, or the focus."""
+        if self._next_is("locative", "from") or self._next_text() in _ONTO:
+            ahead = next_subject(self.words, self.at + 1, NOUN_WORDS)
+            if ahead is not None:
+                self.at += 1
+                return self.pending.change
+        if self._next_text() in _ON_IT:
+            self.at += 1
+            self.clause.pronoun = max(self.clause.pronoun, 1)
+        elif self.target is not None:
+            self.target.predicated = True
+            return self.target.change
+        return self.clause.change
+
+    def _is_of_worn(self) -> bool:
+        """Whether the colour that was just read is of something worn: "a red hat"."""
+        at = self.at
+        while at < len(self.words) and self.words[at].kind in ("size", "tint", "filler", "undrawable"):
+            at += 1
+        return at < len(self.words) and self.words[at].kind == "worn"
+
+    def _dyes_worn(self) -> bool:
+        """Whether it follows something worn: "a hat that is red", "make the bow blue"."""
+        at, _ = self.dressed
+        between = self.words[at : self.at - 1]
+        return at > 0 and all(w.kind in ("filler", "into") or w.text in ("is", "that", "to") for w in between)
+
     def _modifier(self, word: Lexeme) -> None:
+        if self._is_of_worn():
+            self.colour = str(word.value) if word.kind == "tint" else self.colour
+            return
+        if word.kind == "tint" and word.value and self._dyes_worn():
+            change = self.dressed[1]
+            assert change.worn is not None
+            change.worn = change.worn.model_copy(update={"colour": str(word.value)})
+            return
         change = self._place_for(word)
         if word.kind == "tint" and change.tint and self._tells_apart(change):
             self.target.look, change.tint = change.tint, None  # type: ignore[union-attr]

@@ -12,7 +12,7 @@ from PIL import Image
 from chatdit.agents.brain import Painter, Request
 from chatdit.agents.model_reply import Reply
 from chatdit.tools.pocket.scene import MAX_SPRITES, RELATIONS
-from chatdit.tools.pocket.vocabulary import BACKGROUNDS, COUNT_WORDS, DRAWABLE, SIZES, STYLES, TINTS
+from chatdit.tools.pocket.vocabulary import ACCESSORIES, BACKGROUNDS, COUNT_WORDS, DRAWABLE, SIZES, STYLES, TINTS
 from chatdit.tools.types import ImageRef, Problem
 
 MAX_IMAGE_SIDE = 1024
@@ -87,6 +87,7 @@ def _closed_vocabulary() -> str:
             f"Subjects: {', '.join(DRAWABLE)}.",
             f"Backgrounds: {', '.join(BACKGROUNDS)}.",
             f"Styles: {', '.join(STYLES)}. Tints: {', '.join(TINTS)}, or null. Sizes: {', '.join(SIZES)}.",
+            f"A single subject may wear (`worn`) one of {', '.join(ACCESSORIES)}, or null, in a tint (`worn_colour`).",
             f"A picture has one to three different subjects, each up to {max(COUNT_WORDS)} times (`count`), at most",
             f"{MAX_SPRITES} in all. Two single ones need a `relation`, first to second: {', '.join(RELATIONS)}; their",
             "sizes are small or medium, their positions null. More than two have neither size, position nor relation.",

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from chatdit.agents.anaphora import Context, Known
 from chatdit.agents.clauses import FOCUS, Change, Clause, Noun
 from chatdit.agents.drafts import OPPOSITE, Draft, too_many
-from chatdit.agents.instruction import Element, RelationKind
-from chatdit.tools.pocket.vocabulary import SIZES
+from chatdit.agents.instruction import Accessory, Element, RelationKind
+from chatdit.tools.pocket.vocabulary import SIZES, TINTS
 from chatdit.tools.types import Role
 
 
@@ -198,8 +198,16 @@ class SceneEditor:
             "tint": element.tint if change.tint is None else change.tint or None,
             "position": change.position or element.position,
             "count": max(1, min(count, 12)),
+            "worn": None if change.bare else self._worn(element, change),
         }
         return element.model_copy(update=update)
+
+    def _worn(self, element: Element, change: Change) -> Accessory | None:
+        """What it wears then; a colour that was not said stays, or is red."""
+        if change.worn is None or change.worn.colour:
+            return change.worn or element.worn
+        kept = element.worn.colour if element.worn and element.worn.kind == change.worn.kind else next(iter(TINTS))
+        return change.worn.model_copy(update={"colour": kept})
 
     def _relate(self) -> None:
         for a, kind, b in self.clause.links:

@@ -21,7 +21,7 @@ from chatdit.agents.spelled_lists import spell_lists
 CONTENT: frozenset[Kind] = frozenset(
     ("subject", "background", "style", "tint", "size", "resize", "pronoun", "position", "gone", "again", "unknown",
      "deictic", "attached", "picture_number", "remove", "same", "undrawable", "colour", "season", "every", "swap",
-     "aspect")
+     "aspect", "worn")
 )  # fmt: skip
 SEPARATORS: frozenset[Kind] = frozenset(("comma", "and", "then", "stop", "item", "each"))
 _NOUN_START: frozenset[Kind] = frozenset(("article", "number", "vague", "size", "tint", "subject", "undrawable"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 
@@ -18,10 +18,11 @@ from chatdit.agents.brain import (
     Request,
     make_brain,
 )
+from chatdit.agents.drafts import draft_of, scene_of
 from chatdit.agents.instruction import Instruction, InstructionInput
 from chatdit.agents.offline_brain import OfflineBrain
 from chatdit.tools.pocket.captions import caption
-from chatdit.tools.pocket.scene import Scene, Thing
+from chatdit.tools.pocket.scene import Scene
 from chatdit.tools.pocket.vocabulary import BACKGROUNDS, DRAWABLE, PERSON, SUBJECTS, find_background
 from chatdit.tools.pocket.world import random_scene
 from chatdit.tools.types import ImageRef
@@ -125,6 +126,25 @@ CASES = [
     Case("to the left of the cat is a rocket, on the beach", ["a cat right of a rocket on the beach"]),
     Case("a cat next to a dog in a room", ["a cat left of a dog in a room"], notice="'next to' as left of"),
     Case("a cat on a horse in the desert", ["a cat above a horse in the desert"], notice="'on' as above"),
+    # things worn
+    Case("a fox wearing a red top hat on the beach", ["a fox wearing a red top hat on the beach"]),
+    Case("a cat with a blue bow in a room", ["a cat wearing a blue bow in a room"]),
+    Case("the fox wears a yellow halo in a room", ["a fox wearing a yellow halo in a room"]),
+    Case("a fox in a hat on the moon", ["a fox wearing a red top hat on the moon"]),
+    Case("draw a fox with a red hat and a blue cat in a room",
+         ["a fox wearing a red top hat left of a blue cat in a room"]),
+    Case(["a fox in a room", "put a green party hat on it"], ["a fox wearing a green party hat in a room"]),
+    Case(["a fox in a room", "put a red hat on the fox"], ["a fox wearing a red top hat in a room"]),
+    Case(["a fox in a room", "let it wear a bow that is blue"], ["a fox wearing a blue bow in a room"]),
+    Case(["a fox and a cat in a room", "give the cat a pink bow"],
+         ["a fox left of a cat wearing a pink bow in a room"]),
+    Case(["a fox wearing a red hat in a room", "make the hat blue"], ["a fox wearing a blue top hat in a room"]),
+    Case(["a fox wearing a blue hat in a room", "give it a party hat"], ["a fox wearing a red party hat in a room"]),
+    Case(["a fox wearing a red hat in a room", "now in the snow"], ["a fox wearing a red top hat in the snow"]),
+    Case(["a fox wearing a red hat in a room", "take off the hat"], ["a fox in a room"]),
+    Case(["a fox wearing a red hat in a room", "remove the hat from the fox"], ["a fox in a room"]),
+    Case(["a fox wearing a red hat in a room", "the fox should not wear the hat"], ["a fox in a room"]),
+    Case("two cats wearing hats in a room", ["two cats in a room"], notice="nobody wears anything"),
     Case("a cat, a dog and a fox in a room", ["a cat, a dog and a fox in a room"]),
     Case("two red apples and three stars in the desert", ["two red apples and three stars in the desert"]),
     Case("a big cat, a dog and a fox in a room", ["a cat, a dog and a fox in a room"], notice="no size or position"),
@@ -326,7 +346,8 @@ ASKED = [
     (["draw a griffin on the beach"], "'griffin'"),
     (["draw a rokcet"], "Did you mean rocket?"),
     (["a black cat"], "'black'"),
-    (["a cat with a hat"], "'hat'"),
+    (["a cat with a scarf"], "'scarf'"),
+    (["a cat wearing a blue hat", "give it a hat"], "change nothing"),
     ([""], "What should I draw?"),
     (["   \n\t "], "What should I draw?"),
     (["\x00\x07\x1b[31m"], "'31m'"),
@@ -591,12 +612,12 @@ def test_captions_of_random_sets_read_back() -> None:
 
 
 def _told_scene(rng: random.Random) -> Scene:
-    """A scene of the world as far as requests tell one: nobody, nothing worn, two single subjects in a relation."""
+    """A scene of the world as far as requests tell one: no people, and two single subjects in a relation."""
     while True:
         scene = random_scene(rng)
         pair = len(scene.things) == 2 and sum(thing.count for thing in scene.things) == 2
         if not any(thing.subject == PERSON for thing in scene.things) and not (pair and scene.relation is None):
-            return replace(scene, things=tuple(replace(thing, worn=None) for thing in scene.things))
+            return scene
 
 
 @pytest.mark.parametrize("name", DRAWABLE)
@@ -616,10 +637,7 @@ def test_every_place_is_found_by_its_phrase_and_synonyms() -> None:
 
 
 def read_back(text: str) -> Scene:
-    output = OfflineBrain().parse(Request(text)).outputs[0]
-    things = tuple(Thing(e.subject, e.count, e.size, e.tint, e.position) for e in output.elements)
-    relation = output.relations[0].kind if output.relations else None
-    return Scene(things, output.background or "", output.style or "", relation)
+    return scene_of(draft_of(OfflineBrain().parse(Request(text)).outputs[0]))
 
 
 def test_too_long_a_text_is_refused_at_once() -> None:

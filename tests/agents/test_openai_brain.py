@@ -41,7 +41,15 @@ _SPEC.loader.exec_module(server)
 KEY = "sk-very-secret-123"
 POCKET = Painter()
 FLUX = Painter("flux", open_vocabulary=True, width=1024, height=1024)
-CAT = {"subject": "cat", "count": 1, "size": "medium", "tint": None, "position": None}
+CAT = {
+    "subject": "cat",
+    "count": 1,
+    "size": "medium",
+    "tint": None,
+    "position": None,
+    "worn": None,
+    "worn_colour": None,
+}
 
 
 def brain_for(url: str, *, fall_back: bool = True, timeout: float = 5.0, retries: int = 0) -> OpenAIBrain:

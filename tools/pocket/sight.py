@@ -44,6 +44,7 @@ MOST_AWAY = 0.1
 _SMALL, _LARGE = 0.34, 0.58
 _ASIDE = 0.36
 _COARSE = 32
+_DRESSED = 2
 
 
 class Sight:
@@ -63,7 +64,8 @@ class Sight:
             return None
         if self._away(seen, picture) > MOST_AWAY:
             return None
-        return Seen(scene_of(seen), all(s.worn is None for s in seen.sightings))
+        scene = scene_of(seen)
+        return Seen(scene, all(s.worn is None for s in seen.sightings) or any(t.worn for t in scene.things))
 
     def _away(self, reading: Reading, picture: Tensor) -> float:
         """How far the reading, drawn before the background's likest view, is from the picture."""
@@ -76,13 +78,16 @@ class Sight:
 
 
 def scene_of(reading: Reading) -> Scene:
-    """The scene that a reading tells of, if it has a sighting; things worn, which few painters know, are left out."""
+    """The scene that a reading tells of, if it has a sighting; of more than two, nothing that is worn is told."""
     colours = reading.style not in COLOURLESS
     things: dict[tuple[str, str | None], Thing] = {}
     for sighting in reading.sightings:
         key = sighting.subject, sighting.tint if colours else None
         known = things.get(key)
-        things[key] = Thing(*key[:1], tint=key[1]) if known is None else replace(known, count=known.count + 1)
+        worn = sighting.worn if colours and len(reading.sightings) <= _DRESSED else None
+        things[key] = (
+            Thing(key[0], tint=key[1], worn=worn) if known is None else replace(known, count=known.count + 1, worn=None)
+        )
     kinds = tuple(things.values())
     if len(reading.sightings) == 1:
         kinds = (_placed_alone(kinds[0], reading.sightings[0]),)

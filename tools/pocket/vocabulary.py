@@ -156,6 +156,11 @@ def find_style(words: str) -> str | None:
     return _named(STYLES.values()).get(words.lower())
 
 
+def find_accessory(words: str) -> str | None:
+    """The accessory of this name, or None."""
+    return words.lower() if words.lower() in ACCESSORIES else None
+
+
 def find_tint(word: str) -> str | None:
     """Canonical name of a tint given by name or synonym, or None."""
     word = word.lower()

@@ -38,10 +38,14 @@ def _told(sight: Sight, image: Image.Image) -> str:
     return seen.caption
 
 
-def test_what_is_worn_is_not_in_the_words(sight: Sight) -> None:
-    scene = Scene((Thing("cat", position="middle", worn=Worn("party hat", "blue")),), "beach")
+@pytest.mark.parametrize(
+    ("style", "told"),
+    [("plain", "a cat wearing a blue party hat on the beach"), ("sepia", "a cat on the beach, sepia style")],
+)
+def test_what_is_worn_is_told_where_its_colour_shows(sight: Sight, style: str, told: str) -> None:
+    scene = Scene((Thing("cat", position="middle", worn=Worn("party hat", "blue")),), "beach", style)
     seen = sight.look(to_image(Renderer().pictures([scene], random.Random(1))[0]))
-    assert seen is not None and seen.caption == "a cat on the beach" and not seen.whole
+    assert seen is not None and (seen.caption, seen.whole) == (told, style == "plain")
 
 
 def test_pictures_of_this_world_are_told_in_its_words(sight: Sight) -> None:
