@@ -22,10 +22,10 @@ CAPTIONS: tuple[str, ...] = (
     "a large red car in the city",
     "a robot on the moon",
     "an owl above a cake in the kitchen",
-    "a large lion in the desert",
-    "a penguin right of a tent at night",
+    "a lion wearing a red party hat in the desert",
+    "a penguin wearing a blue bow at night",
     "a large whale under water",
-    "two butterflies in the garden",
+    "two apples, three stars and a cat in the garden",
     "a large unicorn at sunset, sketch style",
     "a purple dragon in the mountains, pixel art style",
 )
@@ -48,18 +48,18 @@ def sample_sheet(model: str = "pocket", seed: int = 0) -> Image.Image:
 def failure_sheet(model: str = "pocket", seed: int = 0) -> Image.Image:
     """Eight pictures of what pocket was not trained for or does badly; the seeds count up from `seed`.
 
-    Three and more kinds of subjects, a subject that no training saw, by its name and as a given panel to be copied,
-    and panels whose common subject no word names.
+    Small and finely drawn subjects, a subject that no training saw, by its name and as a given panel to be copied, and
+    panels whose common subject no word names.
     """
     dit = DiT.load(model)
     width, height = dit.defaults.width, dit.defaults.height
     unseen, place = HELD_OUT[0], "beach"
     given = Renderer().pictures([Scene((Thing(unseen),), place)], random.Random(seed))[0]
     named = (
-        "a cat, a dog and an owl in the forest",
+        "a small scorpion in the forest",
         f"a large {unseen} on the beach",
-        "a large cat in the garden",
-        "two apples and three stars in the desert",
+        "a large peacock in the garden, sketch style",
+        "a bicycle and two saxophones at night",
     )
     rows = [Row(text, (Segment(width, height),), seed + i) for i, text in enumerate(named)]
     nameless = ("a subject on the beach", "a subject in the snow")
