@@ -5,7 +5,8 @@ its first picture is shown to every later one as an anchor. All other outputs ge
 own, so that each is stored, cached and resumed by itself.
 
 A painter that knows every word it is told needs no picture for what words tell (`OutputSpec.told`). It is shown one
-only where it should look the same: what it sees it repeats, the spot, the colour and the style too.
+only where it should look the same: what it sees it repeats, the spot, the colour and the style too. A picture that is
+to be changed it changes in place (`edit`), where words tell what it shows and what it shall show.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ def plan_instruction(instruction: Instruction, painter: Painter, seed: int = 0) 
         raise PlanError(*problems)
     draft = Draft(instruction, seed)
     for outputs in agreeing_sets(instruction):
-        if painter.open_vocabulary or not all(output.told for output in outputs):
+        target = None if painter.open_vocabulary or len(outputs) > 1 else _edit_target(instruction, outputs[0])
+        if target is not None:
+            draft.edit(outputs[0], target)
+        elif painter.open_vocabulary or not all(output.told for output in outputs):
             _draw_set(draft, outputs, painter)
         else:
             for alike in _alike(instruction, outputs):
@@ -84,6 +88,19 @@ class Draft:
         for index, output in enumerate(outputs):
             self.answers[output.id] = PlanOutput(id=output.id, node=name, index=index)
 
+    def edit(self, output: OutputSpec, target: str) -> None:
+        """Add one `edit` node that changes the input `target` until it shows `output`."""
+        name = f"edit_{len(self.nodes) + 1}"
+        position = self.position(output)
+        seed = derived_seed(self.seed, position) if position else self.seed
+        args: dict[str, JsonValue] = {
+            "image": {"$input": target},
+            "caption": output.description,
+            "sampling": {"seed": seed},
+        }
+        self.nodes.append(Node(id=name, tool="edit", args=args))
+        self.answers[output.id] = PlanOutput(id=output.id, node=name, index=0)
+
     def plan(self) -> Plan:
         """The finished plan, outputs in the order asked."""
         return Plan(
@@ -104,6 +121,16 @@ class Draft:
         shown = next(output for output in self.instruction.outputs if output.id == name)
         image: JsonValue = {"$node": answer.node, "index": answer.index}
         return {"image": image, "role": "subject", "description": shown.description}
+
+
+def _edit_target(instruction: Instruction, output: OutputSpec) -> str | None:
+    """The input that `output` changes, when words tell all that both show and no other size is asked for."""
+    targets = [
+        entry.id
+        for entry in instruction.inputs
+        if entry.role == "edit_target" and entry.id in output.references and entry.shows is not None
+    ]
+    return targets[0] if targets and output.told and output.size is None else None
 
 
 def _draw_set(draft: Draft, outputs: Sequence[OutputSpec], painter: Painter) -> None:

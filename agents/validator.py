@@ -196,8 +196,10 @@ def _answers(plan: Plan, instruction: Instruction) -> Iterator[Problem]:
 
 
 def _sizes(asked: ToolInput) -> Sizes | None:
-    """A tool whose input has `panels` makes one picture a panel; of others the number is not known."""
-    panels = getattr(asked, "panels", None)
+    """A tool with `panels` makes a picture a panel, one with an `image` one of its size; of others it is not known."""
+    image, panels = getattr(asked, "image", None), getattr(asked, "panels", None)
+    if isinstance(image, ImageRef):
+        return ((image.width, image.height),)
     if not isinstance(panels, tuple):
         return None
     return tuple(_size(panel) for panel in panels)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from chatdit.tools.edit import Edit
 from chatdit.tools.generate import Generate
 from chatdit.tools.tool import Tool
 from chatdit.tools.types import ToolError, ToolSpec
 
-TOOLS: dict[str, Tool] = {"generate": Generate()}
+TOOLS: dict[str, Tool] = {tool.name: tool for tool in (Generate(), Edit())}
 
 
 def tool(name: str) -> Tool:

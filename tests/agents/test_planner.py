@@ -162,6 +162,43 @@ def test_what_words_tell_is_shown_only_where_it_should_look_the_same(case: str) 
     assert summary(plan) == expected and check_plan(plan, TOOLS, instruction) == []
 
 
+def editing(**output: Any) -> Instruction:
+    """A picture whose only input is to be changed; words tell all of both."""
+    instruction = telling({**FROM, **output}, shows={})
+    (given,) = instruction.inputs
+    return instruction.model_copy(update={"inputs": (given.model_copy(update={"role": "edit_target"}),)})
+
+
+def test_what_is_to_be_changed_is_changed_in_place() -> None:
+    instruction = editing(elements=[FOX | {"tint": "red"}])
+    plan = plan_instruction(instruction, POCKET, seed=7)
+    (node,) = plan.nodes
+    assert (node.id, node.tool) == ("edit_1", "edit") and answers(plan) == [("output_1", "edit_1", 0)]
+    assert node.args == {"image": {"$input": "input_1"}, "caption": "caption 1", "sampling": {"seed": 7}}
+    assert check_plan(plan, TOOLS, instruction) == []
+
+
+@pytest.mark.parametrize(
+    ("instruction", "painter"),
+    [
+        (editing(size=[512, 512]), POCKET),
+        (editing(told=False), POCKET),
+        (editing(), Painter("flux", open_vocabulary=True, width=1024, height=1024)),
+    ],
+)
+def test_what_words_do_not_tell_is_drawn_anew(instruction: Instruction, painter: Painter) -> None:
+    assert [node.tool for node in plan_instruction(instruction, painter).nodes] == ["generate"]
+
+
+def test_each_of_several_is_changed_by_a_seed_of_its_own() -> None:
+    one = editing()
+    both = one.model_copy(update={"outputs": (*one.outputs, one.outputs[0].model_copy(update={"id": "output_2"}))})
+    plan = plan_instruction(both, POCKET, seed=7)
+    seeds: list[Any] = [node.args["sampling"] for node in plan.nodes]
+    assert [seed["seed"] for seed in seeds] == [7, derived_seed(7, 1)]
+    assert answers(plan) == [("output_1", "edit_1", 0), ("output_2", "edit_2", 0)]
+
+
 def test_a_painter_of_any_words_sees_every_reference() -> None:
     instruction = telling(FROM | AT_LEFT, shows={})
     plan = plan_instruction(instruction, Painter("flux", open_vocabulary=True))

@@ -400,9 +400,9 @@ def test_a_session_in_use_is_not_taken(chatdit: CommandLine) -> None:
 
 
 def test_tools_prints_schemas(chatdit: CommandLine) -> None:
-    (tool,) = json.loads(chatdit("tools", "--json").out)
-    assert tool["name"] == "generate"
-    assert "panels" in tool["input_schema"]["properties"]
+    generate, edit = json.loads(chatdit("tools", "--json").out)
+    assert (generate["name"], edit["name"]) == ("generate", "edit")
+    assert "panels" in generate["input_schema"]["properties"] and "boxes" in edit["input_schema"]["properties"]
     assert "generate" in chatdit("tools").out
 
 

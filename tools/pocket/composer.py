@@ -40,7 +40,7 @@ def grounded(scene: Scene, rng: random.Random) -> tuple[Placement, ...]:
     """Where each sprite stands: of several ways the world could have it, that which leaves the least in the air."""
     floats = [scene.background in GROUNDLESS or t.subject in AIRBORNE for t in scene.things for _ in range(t.count)]
     ways = [_upright(world.place(scene, rng), floats) for _ in range(1 if all(floats) else _TRIES)]
-    return min(ways, key=lambda sprites: _in_the_air(sprites, floats))
+    return min(ways, key=lambda sprites: in_the_air(sprites, floats))
 
 
 def settled(model: DiT, rows: Sequence[Row], place: Placer = grounded) -> list[Row]:
@@ -72,7 +72,7 @@ def _upright(sprites: Sequence[Placement], floats: Sequence[bool]) -> tuple[Plac
     return tuple(s if floating else replace(s, rotation=0) for s, floating in zip(sprites, floats, strict=True))
 
 
-def _in_the_air(sprites: Sequence[Placement], floats: Sequence[bool]) -> float:
+def in_the_air(sprites: Sequence[Placement], floats: Sequence[bool]) -> float:
     """By how many pixels, in all, sprites miss the ground."""
     feet = [bounds(sprite)[3] for sprite, floating in zip(sprites, floats, strict=True) if not floating]
     return sum(max(0.0, abs(foot - GROUND) - _SLACK) for foot in feet)

@@ -1,0 +1,119 @@
+"""The edit tool: what it paints, what it leaves, what it refuses; on the model that ships."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from chatdit.tools.artifacts import ArtifactStore
+from chatdit.tools.dit.model import DiT
+from chatdit.tools.edit import Edit, EditInput, EditOutput
+from chatdit.tools.pocket.renderer import Renderer, to_image
+from chatdit.tools.pocket.scene import Placement, Scene, Thing
+from chatdit.tools.tool import RunContext
+from chatdit.tools.types import Box, Cancelled, Progress, Sampling, ToolError
+
+if TYPE_CHECKING:
+    from tests.tools.conftest import RecordingDiT
+
+FOX, CAT = Placement("fox", None, 20, 130, 80), Placement("cat", None, 150, 120, 90)
+Levels = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+
+
+@pytest.fixture(scope="module")
+def pocket() -> DiT:
+    return DiT.load("pocket", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def picture() -> Image.Image:
+    scene = Scene((Thing("fox"), Thing("cat")), "beach")
+    return to_image(Renderer().pictures_of([scene], [(FOX, CAT)], random.Random(1))[0])
+
+
+def _edited(
+    painter: DiT, store: ArtifactStore, picture: Image.Image, caption: str, boxes: tuple[Box, ...] = (), steps: int = 2
+) -> tuple[EditOutput, Levels]:
+    request = EditInput(
+        image=store.put_image(picture), caption=caption, boxes=boxes, sampling=Sampling(seed=1, steps=steps)
+    )
+    made = Edit().run(request, RunContext(lambda: painter, store, lambda _: None))
+    return made, np.asarray(store.open_image(made.images[0])).astype(np.int64)
+
+
+def _levels(picture: Image.Image) -> Levels:
+    return np.asarray(picture).astype(np.int64)
+
+
+def test_only_what_changes_is_painted(pocket: DiT, store: ArtifactStore, picture: Image.Image) -> None:
+    made, after = _edited(pocket, store, picture, "a blue fox left of a cat on the beach", steps=4)
+    changed = (after != _levels(picture)).any(axis=2)
+    rows, columns = changed.nonzero()
+    assert changed.sum() > 100 and rows.min() >= 115 and rows.max() < 225 and columns.max() < 115
+    fox = after[140:200, 35:85].mean(axis=(0, 1))
+    assert fox[2] > fox[0] + 30, "it is blue now"
+    assert made.report["painted"] == 2 and "[x" in str(made.report["caption_1"]) and not made.warnings
+
+
+def test_pictures_of_other_sizes_keep_their_pixels(pocket: DiT, store: ArtifactStore, picture: Image.Image) -> None:
+    wide = Image.new("RGB", (640, 400), (120, 200, 250))
+    wide.paste(picture.resize((400, 400)), (120, 0))
+    made, after = _edited(pocket, store, wide, "a cat on the beach", (Box(x1=0.2, y1=0.5, x2=0.5, y2=0.8),))
+    assert after.shape == (400, 640, 3) and made.boxes == (Box(x1=0.2, y1=0.5, x2=0.5, y2=0.8),)
+    changed = (after != _levels(wide)).any(axis=2)
+    rows, columns = changed.nonzero()
+    assert changed.any() and columns.min() >= 126 and columns.max() <= 322
+    assert rows.min() >= 198 and rows.max() <= 392
+
+
+def test_another_place_paints_it_all(pocket: DiT, store: ArtifactStore, picture: Image.Image) -> None:
+    made, after = _edited(pocket, store, picture, "a fox left of a cat at night")
+    assert made.report["painted"] == "all" and after[:60].mean() < 90 < _levels(picture)[:60].mean()
+
+
+def test_what_is_shown_already_is_left_as_it_is(pocket: DiT, store: ArtifactStore, picture: Image.Image) -> None:
+    made, after = _edited(pocket, store, picture, "a fox left of a cat on the beach")
+    assert made.boxes == () and (after == _levels(picture)).all()
+    assert made.warnings == ("nothing had to change",)
+
+
+def test_words_that_are_no_scene_are_one_clear_line(pocket: DiT, store: ArtifactStore, picture: Image.Image) -> None:
+    with pytest.raises(ToolError, match="'make it red' is no scene that pocket can draw: expected subjects"):
+        _edited(pocket, store, picture, "make it red")
+
+
+def test_a_painter_that_cannot_look_needs_boxes(flux_like: RecordingDiT, store: ArtifactStore) -> None:
+    grey = store.put_image(Image.new("RGB", (64, 64), (90, 90, 90)))
+    request = EditInput(image=grey, caption="a red door")
+    (problem,) = Edit().validate(request, flux_like.defaults)
+    assert problem.code == "no_boxes"
+    with pytest.raises(ToolError, match="name boxes"):
+        Edit().run(request, flux_like.context(store))
+    boxed = request.model_copy(update={"boxes": (Box(x1=0, y1=0, x2=0.5, y2=0.5),)})
+    assert Edit().validate(boxed, flux_like.defaults) == []
+    Edit().run(boxed, flux_like.context(store))
+    (segment,) = flux_like.rows[0].segments
+    assert segment.known_mask is not None and not segment.known_mask[:128, :128].any()
+    assert segment.known_mask[128:].all() and flux_like.rows[0].caption == "a red door"
+
+
+def test_cost_is_one_row(flux_like: RecordingDiT, store: ArtifactStore) -> None:
+    grey = store.put_image(Image.new("RGB", (64, 64)))
+    cost = Edit().estimate(EditInput(image=grey, caption="a cat", sampling=Sampling(steps=5)), flux_like.defaults)
+    assert (cost.steps, cost.rows, cost.tokens) == (5, 1, 256)
+
+
+def test_cancelling_keeps_nothing(pocket: DiT, store: ArtifactStore, picture: Image.Image) -> None:
+    request = EditInput(image=store.put_image(picture), caption="a cat on the beach", sampling=Sampling(steps=2))
+    before = sorted(store.root.rglob("*"))
+
+    def stop(_: Progress) -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        Edit().run(request, RunContext(lambda: pocket, store, stop))
+    assert sorted(store.root.rglob("*")) == before

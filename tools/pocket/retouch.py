@@ -1,0 +1,158 @@
+"""Edits in place: from what a picture shows and what it shall show to where it is painted anew, and by which words.
+
+What need not change is left where it stands and told so; only the squares of what does are painted. Pixels throughout.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from chatdit.tools.pocket import world
+from chatdit.tools.pocket.caption_reader import read_caption
+from chatdit.tools.pocket.captions import COLOURLESS
+from chatdit.tools.pocket.closer_look import placed
+from chatdit.tools.pocket.composer import AIRBORNE, GROUNDLESS, grounded, in_the_air
+from chatdit.tools.pocket.reading import Reading
+from chatdit.tools.pocket.scene import PICTURE_PIXELS, Placement, Position, Scene, Thing, check
+from chatdit.tools.pocket.wearing import bounds
+
+PixelBox = tuple[int, int, int, int]
+"""Left, top, right, bottom."""
+MARGIN = 6
+"""Pixels around what changes, for its soft edge."""
+_TRIES, _LEAST_SIDE = 24, 40
+_ASIDE = 40
+_SLACK = 12
+"""Pixels that a side may be off what its word means, as a reader tells it."""
+
+
+class Retouch(NamedTuple):
+    """How a picture becomes another: the caption with every sprite's spot, and what is painted anew."""
+
+    caption: str
+    repaint: tuple[PixelBox, ...] | None
+    """None for the whole picture, whose sprites stay where they are."""
+
+
+def retouch(reading: Reading, caption: str, rng: random.Random) -> Retouch | None:
+    """How the picture that `reading` tells of comes to show `caption`; None where that is no scene of this world.
+
+    A sprite of another look, subject or size keeps its spot; one that is not wanted goes, and one that is new finds
+    room. A caption of another place or style paints the whole picture.
+    """
+    read = read_caption(caption)
+    if read is None or check(read.scene):
+        return None
+    scene = read.scene
+    before = [replace(placed(s), worn=s.worn) for s in reading.sightings]
+    after = _stood(scene, before, colours=scene.style not in COLOURLESS, rng=rng)
+    told = read.with_spots(caption, after)
+    if (scene.background, scene.style) != (reading.background, reading.style):
+        return Retouch(told, None)
+    changed = [*(s for s in before if s not in after), *(s for s in after if s not in before)]
+    return Retouch(told, tuple(_around(sprite) for sprite in changed))
+
+
+def _stood(scene: Scene, before: Sequence[Placement], *, colours: bool, rng: random.Random) -> tuple[Placement, ...]:
+    """Where the scene's sprites stand, in its order: those of before as they were, as far as they may."""
+    wanted = [thing for thing in scene.things for _ in range(thing.count)]
+    found = _matched(wanted, before, colours=colours)
+    after: list[Placement | None] = [
+        None if sprite is None else _kept(thing, sprite, alone=len(wanted) == 1, colours=colours, rng=rng)
+        for thing, sprite in zip(wanted, found, strict=True)
+    ]
+    fresh = grounded(scene, rng)
+    for at, sprite in enumerate(after):
+        if sprite is None:
+            after[at] = _new(fresh[at], [s for s in after if s is not None], scene, rng)
+    stood = tuple(sprite for sprite in after if sprite is not None)
+    apart = not any(world.touch(a, b) for i, a in enumerate(stood) for b in stood[i + 1 :])
+    return stood if len(stood) == len(wanted) and apart and _in_relation(scene, stood) else fresh
+
+
+def _matched(wanted: Sequence[Thing], before: Sequence[Placement], *, colours: bool) -> list[Placement | None]:
+    """For each thing the sprite that it was: the one of its look, else of its kind, else one that nobody wants."""
+    found: list[Placement | None] = [None] * len(wanted)
+    left = list(before)
+    for alike in (
+        lambda thing, sprite: _same(thing, sprite, colours=colours),
+        lambda thing, sprite: thing.subject == sprite.subject,
+        lambda thing, sprite: len(wanted) == len(before),
+    ):
+        for at, thing in enumerate(wanted):
+            sprite = next((s for s in left if alike(thing, s)), None) if found[at] is None else None
+            if sprite is not None:
+                found[at] = sprite
+                left.remove(sprite)
+    return found
+
+
+def _same(thing: Thing, sprite: Placement, *, colours: bool) -> bool:
+    looks = (thing.tint, thing.worn) == (sprite.tint, sprite.worn)
+    return thing.subject == sprite.subject and (looks or not colours)
+
+
+def _kept(thing: Thing, sprite: Placement, *, alone: bool, colours: bool, rng: random.Random) -> Placement:
+    """The sprite on its spot, as `thing` looks; another size or position moves it."""
+    if not _same(thing, sprite, colours=colours):
+        sprite = replace(sprite, subject=thing.subject, tint=thing.tint, worn=thing.worn)
+    low, high = world.SIDES[thing.size]
+    if alone and not low - _SLACK <= sprite.side <= high + _SLACK:
+        side = rng.randint(low, high)
+        left = round(sprite.left + (sprite.side - side) / 2)
+        sprite = _inside(replace(sprite, left=left, top=sprite.top + sprite.side - side, side=side))
+    if alone and thing.position is not None and not _is_at(thing.position, sprite):
+        (moved,) = world.place(Scene((thing,), "studio"), rng)
+        across, down = (round(c - sprite.side / 2) for c in moved.centre)
+        sideways = thing.position in ("left", "right")
+        sprite = replace(sprite, left=across, top=sprite.top if sideways else down)
+    return _inside(sprite)
+
+
+def _new(fresh: Placement, others: Sequence[Placement], scene: Scene, rng: random.Random) -> Placement | None:
+    """One more sprite where there is room; smaller when there is little."""
+    side = fresh.side
+    while side >= _LEAST_SIDE:
+        upright = replace(fresh, rotation=0, side=side)
+        spots = [spot for _ in range(_TRIES) if (spot := world.fits_in(rng, upright, others)) is not None]
+        if spots:
+            floats = [scene.background in GROUNDLESS or fresh.subject in AIRBORNE]
+            return min(spots, key=lambda spot: in_the_air([spot], floats))
+        side = round(0.9 * side)
+    return None
+
+
+def _inside(sprite: Placement) -> Placement:
+    """The sprite moved into the picture, with what it wears."""
+    left, top, right, bottom = bounds(sprite)
+    across = max(0, -left) - max(0, right - PICTURE_PIXELS)
+    down = max(0, -top) - max(0, bottom - PICTURE_PIXELS)
+    return replace(sprite, left=sprite.left + across, top=sprite.top + down)
+
+
+def _is_at(position: Position, sprite: Placement) -> bool:
+    x, y = sprite.centre
+    middle = PICTURE_PIXELS / 2
+    if position == "middle":
+        return abs(x - middle) < _ASIDE and abs(y - middle) < _ASIDE
+    return {"left": middle - x, "right": x - middle, "top": middle - y, "bottom": y - middle}[position] > 0
+
+
+def _in_relation(scene: Scene, sprites: Sequence[Placement]) -> bool:
+    if scene.relation is None:
+        return True
+    (x1, y1), (x2, y2) = (sprite.centre for sprite in sprites)
+    return {"left of": x2 - x1, "right of": x1 - x2, "above": y2 - y1, "below": y1 - y2}[scene.relation] > 0
+
+
+def _around(sprite: Placement) -> PixelBox:
+    left, top, right, bottom = bounds(sprite)
+    return (
+        max(0, left - MARGIN),
+        max(0, top - MARGIN),
+        min(PICTURE_PIXELS, right + MARGIN),
+        min(PICTURE_PIXELS, bottom + MARGIN),
+    )
