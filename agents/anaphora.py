@@ -26,6 +26,8 @@ class Known:
     image: ImageRef | None = None
     shows: OutputSpec | None = None
     """What it shows, when words tell all of that."""
+    earlier: tuple[ImageRef, ...] = ()
+    """The versions that it came from by edits."""
 
 
 @dataclass
@@ -37,11 +39,14 @@ class Context:
     last_turn: tuple[int, ...] = ()
     outputs: list[Known] = field(default_factory=list)
     inputs: list[InstructionInput] = field(default_factory=list)
+    handed: tuple[int, ...] = ()
+    """Numbers of earlier pictures that came with the message."""
 
     @property
     def focus(self) -> Known | None:
         """What the conversation is about: the last output asked for, else what is attached, else the last picture."""
-        for pictures in (self.outputs, self.attached, self.past):
+        handed = [known for known in self.past if known.number in self.handed]
+        for pictures in (self.outputs, self.attached, handed, self.past):
             if pictures:
                 return pictures[-1]
         return None
@@ -60,8 +65,9 @@ class Context:
         if word.kind in ("deictic", "attached"):
             return self.focus or f"I do not know which picture {word.text!r} is: attach one or say its number."
         number = int(word.value)
-        if word.text[0] != "#" and 1 <= number <= len(self.attached):
-            return self.attached[number - 1]
+        named = next((known for known in self.attached if known.name == f"input_{number}"), None)
+        if word.text[0] != "#" and named is not None:
+            return named
         by_number = {known.number: known for known in self.past}
         return by_number.get(number) or f"There is no picture #{number}; {self._in_reach()}. Which one do you mean?"
 
@@ -71,14 +77,16 @@ class Context:
             return known.name
         for at, given in enumerate(self.inputs):
             if given.id == known.name or (known.number and given.picture == known.number):
-                if known.kind == "attached" and given.role == "subject":
-                    self.inputs[at] = given.model_copy(update={"role": role})
+                if given.role == "subject":
+                    self.inputs[at] = given.model_copy(update={"role": role, "earlier": known.earlier})
                 return given.id
         if known.image is None:
             raise ValueError(f"picture {known.name} has no image to refer to")
         taken = {given.id for given in self.inputs}
         name = next(f"input_{n}" for n in range(1, len(taken) + 2) if f"input_{n}" not in taken)
-        given = InstructionInput(id=name, image=known.image, role=role, picture=known.number, shows=known.shows)
+        given = InstructionInput(
+            id=name, image=known.image, role=role, picture=known.number, shows=known.shows, earlier=known.earlier
+        )
         self.inputs.append(given)
         return name
 
@@ -100,14 +108,19 @@ class Context:
 def context_of(request: Request, described: Sequence[Draft] = ()) -> Context:
     """The pictures that `request` can refer to; `described` are drafts of the attached pictures' descriptions."""
     past = [
-        Known("past", f"#{p.number}", draft_of(p.output), p.number, p.image, p.output if p.output.told else None)
+        Known("past", f"#{p.number}", draft_of(p.output), p.number, p.image, _told(p.output), p.earlier)
         for p in request.pictures
     ]
     drafts = [*described, *[Draft()] * len(request.inputs)]
     attached = [
         Known("attached", given.id, draft, image=given.image, shows=given.shows)
         for given, draft in zip(request.inputs, drafts, strict=False)
-        if given.picture is None
+        if given.picture is None and given.role != "mask"
     ]
     drawn = next((turn.pictures for turn in reversed(request.history) if turn.pictures), ())
-    return Context(past, attached, drawn, inputs=list(request.inputs))
+    handed = tuple(given.picture for given in request.inputs if given.picture is not None)
+    return Context(past, attached, drawn, inputs=list(request.inputs), handed=handed)
+
+
+def _told(output: OutputSpec) -> OutputSpec | None:
+    return output if output.told else None

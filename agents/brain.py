@@ -60,6 +60,8 @@ class PastPicture:
     image: ImageRef
     output: OutputSpec
     seed: int = 0
+    earlier: tuple[ImageRef, ...] = ()
+    """The versions that it came from by edits, oldest first."""
 
 
 @dataclass(frozen=True)

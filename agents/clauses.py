@@ -125,7 +125,9 @@ class Clause:
 
     @property
     def is_again(self) -> bool:
-        return "again" in self.verbs
+        """True for "try again" and "draw it again"; "put it on the beach again" asks for another place."""
+        says = self.nouns or self.change or self.backgrounds or self.styles
+        return "again" in self.verbs and not (says and self.verbs & {"put", "make", "turn", "add"})
 
     @property
     def is_only(self) -> bool:

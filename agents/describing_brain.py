@@ -1,4 +1,7 @@
-"""Gives eyes to a brain that reads words only: attached pictures of the pocket world are described to it first."""
+"""Gives eyes to a brain that reads words only: attached pictures of the pocket world are described to it first.
+
+A black and white one beside a picture of its size is a mask.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from chatdit.agents.brain import Brain, Painter, Request
 from chatdit.agents.drafts import can_draw, told_output
 from chatdit.agents.instruction import Instruction, InstructionInput
 from chatdit.agents.plan import Plan
+from chatdit.tools.masks import looks_like_mask
 from chatdit.tools.types import ImageRef, Problem
 
 if TYPE_CHECKING:
@@ -25,21 +29,34 @@ See = Callable[[ImageRef], "Seen | None"]
 class DescribingBrain:
     """Another brain, told what is in the pictures that nobody has described."""
 
-    def __init__(self, brain: Brain, see: See) -> None:
-        self._brain, self._see = brain, see
+    def __init__(self, brain: Brain, see: See, is_mask: Callable[[ImageRef], bool] = lambda image: False) -> None:
+        self._brain, self._see, self._is_mask = brain, see, is_mask
         self.name = brain.name
 
     def parse(self, request: Request) -> Instruction:
         """As the brain within; what was seen in each picture is among the notices. Raises as that one does."""
         inputs, notices = [], []
         for number, given in enumerate(request.inputs, start=1):
-            seen = None if given.description or given.picture is not None else self._see(given.image)
+            unknown = not given.description and given.picture is None and given.role != "mask"
+            if unknown and self._masks_another(given, request):
+                inputs.append(given.model_copy(update={"role": "mask"}))
+                notices.append(f"Image {number} is black and white: I take it as a mask and paint where it is white.")
+                continue
+            seen = self._see(given.image) if unknown else None
             if seen is not None:
                 given = _told(given, seen)
                 notices.append(f"In image {number} I see {given.description}.")
             inputs.append(given)
         instruction = self._brain.parse(replace(request, inputs=tuple(inputs)))
         return instruction.model_copy(update={"notices": (*notices, *instruction.notices)})
+
+    def _masks_another(self, given: InstructionInput, request: Request) -> bool:
+        """Whether it is a mask of another attached picture, or of the one drawn last."""
+        others = [other.image for other in request.inputs if other is not given] or [
+            picture.image for picture in request.pictures[-1:]
+        ]
+        sizes = {(other.width, other.height) for other in others}
+        return (given.image.width, given.image.height) in sizes and self._is_mask(given.image)
 
     def plan(
         self, instruction: Instruction, problems: Sequence[Problem] = (), *, painter: Painter, seed: int = 0
@@ -57,7 +74,9 @@ def describing(brain: Brain, open_image: Callable[[ImageRef], Image.Image]) -> D
 
         return Sight()
 
-    return DescribingBrain(brain, lambda image: sight().look(open_image(image)))
+    return DescribingBrain(
+        brain, lambda image: sight().look(open_image(image)), lambda image: looks_like_mask(open_image(image))
+    )
 
 
 def _told(given: InstructionInput, seen: Seen) -> InstructionInput:

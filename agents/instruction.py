@@ -82,6 +82,16 @@ class InstructionInput(Data):
     """The session's picture number (`#7`) when it was made or shown earlier; None for a new file."""
     shows: OutputSpec | None = None
     """What it shows, when words tell all of that."""
+    earlier: tuple[ImageRef, ...] = ()
+    """The versions that it came from by edits, oldest first."""
+
+    def images(self) -> dict[str, ImageRef]:
+        """The picture and its earlier versions, each under the name that a plan has for it."""
+        return {self.id: self.image} | {self.earlier_name(k): image for k, image in enumerate(self.earlier)}
+
+    def earlier_name(self, version: int) -> str:
+        """A plan's name for an earlier version, counted from 0."""
+        return f"{self.id}_version_{version + 1}"
 
 
 class Instruction(Data):

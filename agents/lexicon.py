@@ -49,7 +49,11 @@ _GRAMMAR: Mapping[Kind, Mapping[str | int, tuple[str, ...]]] = {
     "tint": {
         "": ("remove the colour", "remove the color", "no colour", "no color", "without colour", "without color",
              "untinted", "its own colour", "its own color", "its natural colour", "its natural color",
-             "its original colour", "its original color"),
+             "its original colour", "its original color", "its own colours", "its own colors", "its usual colour",
+             "its usual color", "its usual colours", "its usual colors", "its original colours",
+             "its original colors", "its natural colours", "its natural colors", "its normal colour",
+             "its normal color", "its normal colours", "its normal colors", "its old colour", "its old color",
+             "its real colour", "its real color", "their own colours", "their own colors"),
     },
     "number": {
         1: ("one", "a single", "single"),
@@ -229,7 +233,11 @@ _GRAMMAR: Mapping[Kind, Mapping[str | int, tuple[str, ...]]] = {
                     "of it", "as is", "as it is", "unchanged", "the one", "there is", "there are", "nothing else",
                     "and nothing else", "nothing besides", "nothing else may change", "change nothing else",
                     "and change nothing else", "leave everything else as it is", "keep the rest", "belong together",
-                    "that belong together")},
+                    "that belong together", "the mask", "in the mask", "inside the mask", "within the mask",
+                    "with the mask", "using the mask", "use the mask", "where the mask is white", "in the masked area",
+                    "inside the masked area", "in the masked part", "in the masked region", "the masked area",
+                    "in the marked area", "inside the marked area", "where it is marked", "in the white area",
+                    "in the white part", "is the mask", "is a mask", "is its mask")},
 }  # fmt: skip
 
 

@@ -56,7 +56,7 @@ class _Parse:
     def __init__(self, request: Request) -> None:
         self.request = request
         self.open_vocabulary = request.painter.open_vocabulary
-        self.lexemes = with_open_question(request.text, request.history)
+        self.lexemes = _without_masks(with_open_question(request.text, request.history), request)
         self.context = context_of(request, [_described(given.description) for given in request.inputs])
         self.outputs: list[OutputSpec] = []
         self.questions: list[str] = []
@@ -182,6 +182,12 @@ class _Parse:
         self.outputs[0] = first.model_copy(update={"references": (*first.references, *unused), "told": False})
         names = ", ".join(name.replace("input_", "image ") for name in unused)
         self.notices.append(f"You did not say what {names} is for; I use it as the look of the {subjects}.")
+
+
+def _without_masks(lexemes: Sequence[Lexeme], request: Request) -> list[Lexeme]:
+    """The words without numbers of attached masks, which show nothing: "image 2 is the mask"."""
+    masks = {number for number, given in enumerate(request.inputs, start=1) if given.role == "mask"}
+    return [w for w in lexemes if not (w.kind == "picture_number" and w.text[:1] != "#" and int(w.value) in masks)]
 
 
 def _sentences(lexemes: Sequence[Lexeme]) -> list[list[Lexeme]]:

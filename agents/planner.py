@@ -18,10 +18,10 @@ from itertools import groupby
 from pydantic import JsonValue
 
 from chatdit.agents.brain import Painter
-from chatdit.agents.instruction import Element, Instruction, OutputSpec
+from chatdit.agents.instruction import Element, Instruction, InstructionInput, OutputSpec
 from chatdit.agents.plan import Node, Plan, PlanError, PlanOutput
 from chatdit.tools.generate_request import derived_seed
-from chatdit.tools.types import Problem
+from chatdit.tools.types import ImageRef, Problem
 
 
 def plan_instruction(instruction: Instruction, painter: Painter, seed: int = 0) -> Plan:
@@ -35,7 +35,7 @@ def plan_instruction(instruction: Instruction, painter: Painter, seed: int = 0) 
         raise PlanError(*problems)
     draft = Draft(instruction, seed)
     for outputs in agreeing_sets(instruction):
-        target = None if painter.open_vocabulary or len(outputs) > 1 else _edit_target(instruction, outputs[0])
+        target = None if len(outputs) > 1 else _edit_target(instruction, outputs[0], painter)
         if target is not None:
             draft.edit(outputs[0], target)
         elif painter.open_vocabulary or not all(output.told for output in outputs):
@@ -73,6 +73,7 @@ class Draft:
 
     instruction: Instruction
     seed: int
+    inputs: dict[str, ImageRef] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
     answers: dict[str, PlanOutput] = field(default_factory=dict)
 
@@ -88,23 +89,28 @@ class Draft:
         for index, output in enumerate(outputs):
             self.answers[output.id] = PlanOutput(id=output.id, node=name, index=index)
 
-    def edit(self, output: OutputSpec, target: str) -> None:
-        """Add one `edit` node that changes the input `target` until it shows `output`."""
+    def edit(self, output: OutputSpec, target: InstructionInput) -> None:
+        """Add one `edit` node that changes `target` until it shows `output`."""
         name = f"edit_{len(self.nodes) + 1}"
         position = self.position(output)
         seed = derived_seed(self.seed, position) if position else self.seed
         args: dict[str, JsonValue] = {
-            "image": {"$input": target},
+            "image": {"$input": target.id},
             "caption": output.description,
             "sampling": {"seed": seed},
         }
+        if mask := next((entry for entry in self.instruction.inputs if entry.role == "mask"), None):
+            args["mask"] = {"$input": mask.id}
+        if target.earlier:
+            args["earlier"] = [{"$input": target.earlier_name(k)} for k in range(len(target.earlier))]
+        self.inputs |= target.images()
         self.nodes.append(Node(id=name, tool="edit", args=args))
         self.answers[output.id] = PlanOutput(id=output.id, node=name, index=0)
 
     def plan(self) -> Plan:
         """The finished plan, outputs in the order asked."""
         return Plan(
-            inputs={entry.id: entry.image for entry in self.instruction.inputs},
+            inputs={entry.id: entry.image for entry in self.instruction.inputs} | self.inputs,
             nodes=tuple(self.nodes),
             outputs=tuple(self.answers[output.id] for output in self.instruction.outputs),
         )
@@ -123,14 +129,16 @@ class Draft:
         return {"image": image, "role": "subject", "description": shown.description}
 
 
-def _edit_target(instruction: Instruction, output: OutputSpec) -> str | None:
-    """The input that `output` changes, when words tell all that both show and no other size is asked for."""
-    targets = [
-        entry.id
-        for entry in instruction.inputs
-        if entry.role == "edit_target" and entry.id in output.references and entry.shows is not None
-    ]
-    return targets[0] if targets and output.told and output.size is None else None
+def _edit_target(instruction: Instruction, output: OutputSpec, painter: Painter) -> InstructionInput | None:
+    """The input that `output` changes in place, unless another size is asked for.
+
+    A painter that looks for what changes needs words of all that both show; any other is told where by a mask.
+    """
+    targets = [e for e in instruction.inputs if e.role == "edit_target" and e.id in output.references]
+    masked = any(entry.role == "mask" for entry in instruction.inputs)
+    if not painter.open_vocabulary:
+        targets = [entry for entry in targets if entry.shows is not None and output.told]
+    return targets[0] if targets and output.size is None and (masked or not painter.open_vocabulary) else None
 
 
 def _draw_set(draft: Draft, outputs: Sequence[OutputSpec], painter: Painter) -> None:
@@ -205,6 +213,6 @@ def _bad_references(instruction: Instruction) -> Iterator[Problem]:
                 expected = f"one of: {', '.join((*roles, *earlier)) or 'none given'}"
                 yield Problem(path=path, code="bad_reference", expected=expected, got=name)
             elif roles.get(name) == "mask":
-                expected = "a picture to look at; no tool here takes a mask"
+                expected = "a picture to look at; a mask only says where to paint"
                 yield Problem(path=path, code="mask_reference", expected=expected, got=f"{name}, a mask")
         earlier.append(output.id)

@@ -170,6 +170,10 @@ class SceneEditor:
         if not change:
             return
         whole = self.clause.pronoun == 2 or self.clause.everything
+        wearers = [at for at, element in enumerate(self.elements) if _wears(element, change)]
+        if len(wearers) == 1 and not whole:
+            self.elements[wearers[0]] = self._changed(self.elements[wearers[0]], change, None)
+            return
         if len(self.elements) > 1 and not whole and not self.clause.nouns:
             self._ask_which("change")
             return
@@ -261,3 +265,9 @@ class SceneEditor:
         if "style" in self.clause.same_aspects and self.context.focus is not None:
             return self.context.focus.draft.style
         return self.clause.styles[0] if self.clause.styles else self.base.style
+
+
+def _wears(element: Element, change: Change) -> bool:
+    """Whether a change of something worn can mean this one: "take off the hat", "make the bow blue"."""
+    kind = change.worn.kind if change.worn else None
+    return (change.bare or kind is not None) and element.worn is not None and kind in (None, element.worn.kind)

@@ -176,7 +176,7 @@ def _type_problems(path: str, error: ValidationError, slots: Sequence[Place]) ->
 
 
 def _inputs(plan: Plan, instruction: Instruction) -> Iterator[Problem]:
-    given = {entry.id: entry.image for entry in instruction.inputs}
+    given = {name: image for entry in instruction.inputs for name, image in entry.images().items()}
     for name, image in plan.inputs.items():
         if given.get(name) != image:
             expected = f"a picture of the instruction: {', '.join(given) or 'none given'}"

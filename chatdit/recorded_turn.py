@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -17,12 +17,13 @@ from chatdit.agents.verifier import blank_nodes, reseeded
 from chatdit.config import Settings
 from chatdit.no_clobber import disk_error
 from chatdit.recorder import PictureRecorder
-from chatdit.records import Turn, TurnStatus
+from chatdit.records import Picture, Turn, TurnStatus
 from chatdit.session_errors import StoreError
 from chatdit.store import SessionStore
 from chatdit.tools.artifacts import ArtifactStore
 from chatdit.tools.catalogue import TOOLS
-from chatdit.tools.types import Cancelled
+from chatdit.tools.edit import MAX_EARLIER
+from chatdit.tools.types import Cancelled, ImageRef
 from chatdit.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -154,9 +155,32 @@ class RecordedTurn:
             text=self._begun.text,
             inputs=self._begun.inputs,
             history=tuple(PastTurn(t.text, t.reply, tuple(p.number for p in t.images)) for t in past),
-            pictures=tuple(PastPicture(p.number, p.image, p.output, p.seed) for t in past for p in t.images),
+            pictures=_past_pictures(past),
             painter=self._workshop.facts(),
         )
+
+
+def _past_pictures(turns: Sequence[Turn]) -> tuple[PastPicture, ...]:
+    """The pictures of the conversation, each with the versions that it came from by edits."""
+    found: list[PastPicture] = []
+    versions: dict[ImageRef, tuple[ImageRef, ...]] = {}
+    for turn in turns:
+        for picture in turn.images:
+            edited = _edited(turn, picture)
+            before = () if edited is None else tuple(dict.fromkeys((*versions.get(edited, ()), edited)))
+            if len(before) > MAX_EARLIER:
+                before = (before[0], *before[1 - MAX_EARLIER :])
+            versions.setdefault(picture.image, before)
+            found.append(PastPicture(picture.number, picture.image, picture.output, picture.seed, before))
+    return tuple(found)
+
+
+def _edited(turn: Turn, picture: Picture) -> ImageRef | None:
+    """The picture that this one was made of in place; None when it was not an edit of one that went in."""
+    nodes = turn.plan.nodes if turn.plan is not None and picture.tool == "edit" else ()
+    image = next((node.args.get("image") for node in nodes if node.id == picture.node), None)
+    name = image.get("$input") if isinstance(image, dict) else None
+    return turn.plan.inputs.get(name) if turn.plan is not None and isinstance(name, str) else None
 
 
 def _answer(approve: Approve, plan: Plan) -> Approval | bool:

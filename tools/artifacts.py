@@ -1,4 +1,4 @@
-"""Content-addressed blobs: every picture and every JSON value under the SHA-256 of its bytes.
+"""Content-addressed blobs: every picture, mask and JSON value under the SHA-256 of its bytes.
 
 Layout: `<root>/<first two digits>/<sha256>.<png|json>`. A blob appears whole or not at all, and a
 sound blob is never written again.
@@ -19,7 +19,7 @@ from typing import Literal
 from PIL import Image
 from pydantic import JsonValue
 
-from chatdit.tools.types import ImageRef, ToolError
+from chatdit.tools.types import ImageRef, MaskRef, ToolError
 
 Kind = Literal["png", "json"]
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -52,7 +52,33 @@ class ArtifactStore:
             )
         return picture
 
-    def path(self, ref: ImageRef) -> Path:
+    def put_mask(self, mask: Image.Image) -> MaskRef:
+        """Store a mask of one channel of 8 bits as a PNG; equal pixels give the same ref.
+
+        Raises ToolError when the mask is not of mode L or the disk takes no more.
+        """
+        if mask.mode != "L":
+            raise ToolError(f"cannot store a mask of mode {mask.mode}: expected L; convert it to one channel of 0..255")
+        return MaskRef(sha256=self._put(png_bytes(mask), "png"), width=mask.width, height=mask.height)
+
+    def open_mask(self, ref: MaskRef) -> Image.Image:
+        """The levels of `ref`, mode L, checked against its hash, mode and size; raises ToolError otherwise."""
+        with Image.open(io.BytesIO(self._get(ref.sha256, "png")), formats=("PNG",)) as image:
+            image.load()
+            mask = image.copy()
+        if mask.mode != "L":
+            raise ToolError(
+                f"artifact {ref.sha256[:12]} has mode {mask.mode}: expected a mask, mode L; "
+                "name a mask, or use the picture as a picture"
+            )
+        if mask.size != (ref.width, ref.height):
+            raise ToolError(
+                f"mask {ref.sha256[:12]} is {mask.width}x{mask.height}: the plan or history says "
+                f"{ref.width}x{ref.height}; expected the same, correct the size there"
+            )
+        return mask
+
+    def path(self, ref: ImageRef | MaskRef) -> Path:
         """Where the PNG of `ref` lies, whether or not it is there."""
         return self._place(ref.sha256, "png")
 

@@ -1,39 +1,64 @@
 """How an edit is carried out: where a picture is painted anew, the row that does it, and putting it back.
 
-Layout legend: H, W pixels of the painter's size.
+A picture of another shape than the painter's stands padded in the middle of a frame that has it.
+Layout legend: H, W pixels of the frame.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
+import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageChops, ImageFilter
 from torch import Tensor
 
 from chatdit.tools.dit.model import DiT
 from chatdit.tools.dit.rows import Row, Segment
-from chatdit.tools.fitting import pad_to
+from chatdit.tools.fitting import pad_to, resize_to
 from chatdit.tools.in_context import Drawing, sampled_pictures
 from chatdit.tools.pixels import to_tensor
 from chatdit.tools.pocket.closer_look import CloserLook
 from chatdit.tools.pocket.detector import load_detector
-from chatdit.tools.pocket.retouch import retouch
+from chatdit.tools.pocket.retouch import PixelBox, Retouch, retouch
 from chatdit.tools.types import Box, ProgressCallback, Sampling, ToolError
 
+FEATHER = 0.012
+"""How far inwards the border of a mask is soft, as a share of the picture's longer side."""
 _WHOLE = Box(x1=0, y1=0, x2=1, y2=1)
 
 
-@dataclass(frozen=True)
-class Order:
-    """What is painted: the caption as the painter reads it, and the boxes in fractions of the painter's picture."""
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What is to be changed: a picture, the versions it came from (oldest first), and where it may change.
 
+    `boxes` are in fractions of the picture; `mask` is of its size, mode L, and white where it may change.
+    """
+
+    picture: Image.Image
+    caption: str
+    earlier: tuple[Image.Image, ...] = ()
+    boxes: tuple[Box, ...] = ()
+    mask: Image.Image | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """What is painted: on which ground, the caption as the painter reads it, and where.
+
+    `boxes` are in fractions of the ground, `region` is of its size, mode L, white where it is painted.
+    """
+
+    ground: Image.Image
     caption: str
     boxes: tuple[Box, ...]
+    region: Image.Image
     seed: int
+    restored: int = 0
+    """How often pixels of an earlier version were taken."""
 
     @property
     def whole(self) -> bool:
@@ -41,44 +66,76 @@ class Order:
         return self.boxes == (_WHOLE,)
 
 
-def order_for(dit: DiT, picture: Image.Image, caption: str, boxes: Sequence[Box], seed: int) -> Order:
-    """Where and by which words `picture` comes to show `caption`; `boxes`, if any, are in fractions of it.
+def order_for(dit: DiT, asked: Asked, seed: int) -> Order:
+    """Where and by which words the picture comes to show its caption.
 
-    Raises ToolError where nothing says where to paint.
+    Raises ToolError where nothing says where to paint, or a mask is empty.
     """
-    if dit.defaults.open_vocabulary:
-        return Order(caption, tuple(boxes), seed)
-    pixels = to_tensor(_framed(dit, picture))
-    found = retouch(_reader().read(pixels[None])[0], caption, random.Random(seed))
-    if boxes:
-        return Order(caption if found is None else found.caption, tuple(boxes), seed)
+    found = None if dit.defaults.open_vocabulary else _looked_at(dit, asked, seed)
+    caption = asked.caption if found is None else found.caption
+    if asked.mask is not None:
+        return _masked(asked.picture, asked.mask, caption, seed)
+    if asked.boxes:
+        return _boxed(asked.picture, caption, asked.boxes, seed)
     if found is None:
-        raise ToolError(f"{caption!r} is no scene that {dit.name} can draw: expected subjects, a place and a style")
+        raise ToolError(
+            f"{asked.caption!r} is no scene that {dit.name} can draw: expected subjects, a place and a style"
+        )
     if found.repaint is None:
-        return Order(found.caption, (_WHOLE,), seed)
-    sides = dit.defaults.width, dit.defaults.height
-    return Order(found.caption, tuple(_fractions(box, sides) for box in found.repaint), seed)
+        return _boxed(asked.picture, caption, (_WHOLE,), seed)
+    return _retouched(dit, asked, found, seed)
 
 
-def edited(
-    dit: DiT,
-    picture: Image.Image,
-    order: Order,
-    sampling: Sampling,
-    progress: ProgressCallback,
-    *,
-    preview: bool,
-) -> Image.Image:
-    """`picture` with the order's boxes painted anew; outside of them its pixels are its own."""
+def edited(dit: DiT, order: Order, sampling: Sampling, progress: ProgressCallback, *, preview: bool) -> Image.Image:
+    """The order's ground with its region painted anew; outside of that its pixels are its own."""
     if not order.boxes:
-        return picture.copy()
-    frame = _framed(dit, picture)
+        return order.ground.copy()
+    frame = _framed(dit, order.ground)
     known = None if order.whole else to_tensor(frame)
-    mask = None if known is None else _kept(order.boxes, frame.size)
+    mask = None if known is None else _kept(order.region, frame.size)
     segment = Segment(*frame.size, known=known, known_mask=mask)
     drawing = Drawing(Row(order.caption, (segment,), order.seed), 0)
     (made,) = sampled_pictures(dit, drawing, sampling, progress, preview=preview).pictures
-    return _put_back(picture, made, order.boxes)
+    inner = resize_to(made.crop(_window(order.ground.size, made.size)), *order.ground.size)
+    result = order.ground.copy()
+    result.paste(inner, (0, 0), order.region)
+    return result
+
+
+def _looked_at(dit: DiT, asked: Asked, seed: int) -> Retouch | None:
+    frames = [to_tensor(_framed(dit, picture)) for picture in (asked.picture, *_versions(asked))]
+    reading, *earlier = _reader().read(torch.stack(frames))
+    return retouch(reading, asked.caption, random.Random(seed), earlier)
+
+
+def _versions(asked: Asked) -> list[Image.Image]:
+    return [picture for picture in asked.earlier if picture.size == asked.picture.size]
+
+
+def _retouched(dit: DiT, asked: Asked, found: Retouch, seed: int) -> Order:
+    """What comes back is laid on the ground; what is painted anew is ordered."""
+    versions = _versions(asked)
+    ground = (asked.picture if found.base is None else versions[found.base]).copy()
+    frame = dit.defaults.width, dit.defaults.height
+    for box, version in found.restored:
+        ground.paste(versions[version], (0, 0), _region_of([_on_picture(box, ground.size, frame)], ground.size))
+    boxes = [_on_picture(box, ground.size, frame) for box in found.repaint or ()]
+    order = _boxed(ground, found.caption, boxes, seed)
+    return replace(order, restored=len(found.restored) + (found.base is not None))
+
+
+def _boxed(ground: Image.Image, caption: str, boxes: Sequence[Box], seed: int) -> Order:
+    return Order(ground, caption, tuple(boxes), _region_of(boxes, ground.size), seed)
+
+
+def _masked(picture: Image.Image, mask: Image.Image, caption: str, seed: int) -> Order:
+    """The mask with its border soft inwards: outside of it nothing is painted."""
+    hard = mask.point(lambda level: 255 if level >= 128 else 0)
+    found = hard.getbbox()
+    if found is None:
+        raise ToolError("the mask marks nothing: expected white where the picture may change; draw it again")
+    soft = hard.filter(ImageFilter.GaussianBlur(FEATHER * max(hard.size)))
+    return Order(picture, caption, (_fractions(found, picture.size),), ImageChops.darker(hard, soft), seed)
 
 
 @cache
@@ -87,40 +144,45 @@ def _reader() -> CloserLook:
 
 
 def _framed(dit: DiT, picture: Image.Image) -> Image.Image:
-    """The picture on the painter's pixels, padded where its shape is another."""
     return pad_to(picture, dit.defaults.width, dit.defaults.height)
 
 
-def _kept(boxes: Sequence[Box], size: tuple[int, int]) -> Tensor:
-    """bool (H, W): True outside all boxes."""
-    mask = torch.ones(size[1], size[0], dtype=torch.bool)
+def _kept(region: Image.Image, frame: tuple[int, int]) -> Tensor:
+    """bool (H, W): True where nothing is painted."""
+    left, top, right, bottom = _window(region.size, frame)
+    painted = Image.new("L", frame)
+    any_of_it = region.point(lambda level: 255 if level else 0)
+    painted.paste(any_of_it.resize((right - left, bottom - top), Image.Resampling.BOX), (left, top))
+    return torch.from_numpy(np.asarray(painted) == 0)
+
+
+def _region_of(boxes: Sequence[Box], size: tuple[int, int]) -> Image.Image:
+    """Mode L, 255 inside the boxes."""
+    region = Image.new("L", size)
     for box in boxes:
-        left, top, right, bottom = _pixels(box, size)
-        mask[top:bottom, left:right] = False
-    return mask
+        corners = [v * side for v, side in zip((box.x1, box.y1, box.x2, box.y2), (*size, *size), strict=True)]
+        left, top, right, bottom = map(round, corners)
+        if left < right and top < bottom:
+            region.paste(255, (left, top, right, bottom))
+    return region
 
 
-def _put_back(picture: Image.Image, made: Image.Image, boxes: Sequence[Box]) -> Image.Image:
-    """The boxes of `made` (the painter's size) laid over `picture`, which stands padded in the middle of it."""
-    scale = min(made.width / picture.width, made.height / picture.height)
-    left, top = ((m - round(p * scale)) // 2 for m, p in zip(made.size, picture.size, strict=True))
-    inner = made.crop((left, top, left + round(picture.width * scale), top + round(picture.height * scale)))
-    inner = inner.resize(picture.size, Image.Resampling.LANCZOS) if inner.size != picture.size else inner
-    result = picture.copy()
-    for box in boxes:
-        corners = _pixels(box, made.size)
-        x1, y1, x2, y2 = (round((v - edge) / scale) for v, edge in zip(corners, (left, top, left, top), strict=True))
-        x1, y1, x2, y2 = max(0, x1), max(0, y1), min(picture.width, x2), min(picture.height, y2)
-        if x1 < x2 and y1 < y2:
-            result.paste(inner.crop((x1, y1, x2, y2)), (x1, y1))
-    return result
+def _window(inner: tuple[int, int], frame: tuple[int, int]) -> PixelBox:
+    """Where a picture of size `inner` stands in a frame of size `frame`."""
+    scale = min(frame[0] / inner[0], frame[1] / inner[1])
+    width, height = round(inner[0] * scale), round(inner[1] * scale)
+    left, top = (frame[0] - width) // 2, (frame[1] - height) // 2
+    return left, top, left + width, top + height
 
 
-def _pixels(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    width, height = size
-    return round(box.x1 * width), round(box.y1 * height), round(box.x2 * width), round(box.y2 * height)
+def _on_picture(box: PixelBox, size: tuple[int, int], frame: tuple[int, int]) -> Box:
+    """A box of the frame in fractions of the picture of `size` that stands in it, as far as it meets it."""
+    left, top, right, bottom = _window(size, frame)
+    x1, x2 = (min(max((v - left) / (right - left), 0.0), 1.0) for v in (box[0], box[2]))
+    y1, y2 = (min(max((v - top) / (bottom - top), 0.0), 1.0) for v in (box[1], box[3]))
+    return Box(x1=x1, y1=y1, x2=x2, y2=y2)
 
 
-def _fractions(box: tuple[int, int, int, int], size: tuple[int, int]) -> Box:
+def _fractions(box: PixelBox, size: tuple[int, int]) -> Box:
     x1, y1, x2, y2 = (v / side for v, side in zip(box, (*size, *size), strict=True))
     return Box(x1=x1, y1=y1, x2=x2, y2=y2)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from chatdit.agents.brain import Painter, Request, make_brain
 from chatdit.agents.describing_brain import DescribingBrain
 from chatdit.agents.instruction import Instruction, InstructionInput
@@ -54,6 +56,27 @@ def test_a_picture_that_lends_its_look_is_shown() -> None:
     assert any("I use it as the look of the fox" in notice for notice in instruction.notices)
     plan = make_brain("offline").plan(instruction, painter=Painter())
     assert plan.nodes[0].args["references"], "what is said is done"
+
+
+@pytest.mark.parametrize("words", ["Make the cat blue in the masked area.", "Make the cat blue, image 2 is the mask."])
+def test_a_black_and_white_picture_beside_another_is_a_mask(words: str) -> None:
+    mask = ImageRef(sha256="b" * 64, width=256, height=256)
+    inputs = (InstructionInput(id="input_1", image=IMAGE), InstructionInput(id="input_2", image=mask))
+    brain = DescribingBrain(make_brain("offline"), lambda image: CAT_AND_LANTERN, lambda image: image == mask)
+    instruction = brain.parse(Request(words, inputs))
+    assert [given.role for given in instruction.inputs] == ["edit_target", "mask"]
+    assert any(n.startswith("Image 2 is black and white: I take it as a mask") for n in instruction.notices)
+    assert [o.description for o in instruction.outputs] == ["a blue cat left of a lantern on the beach"]
+    (node,) = brain.plan(instruction, painter=Painter()).nodes
+    assert node.tool == "edit" and node.args["mask"] == {"$input": "input_2"}
+
+
+def test_a_mask_needs_a_picture_of_its_size() -> None:
+    alone = InstructionInput(id="input_1", image=IMAGE)
+    small = InstructionInput(id="input_2", image=ImageRef(sha256="b" * 64, width=64, height=64))
+    for inputs in ((alone,), (alone, small)):
+        brain = DescribingBrain(make_brain("offline"), lambda image: CAT_AND_LANTERN, lambda image: True)
+        assert "mask" not in {given.role for given in brain.parse(Request("a fox in space", inputs)).inputs}
 
 
 def test_a_picture_that_nobody_can_tell_is_asked_about() -> None:

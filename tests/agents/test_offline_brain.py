@@ -71,6 +71,17 @@ class Case:
 
 
 CASES = [
+    # again and things worn
+    Case(["a fox at night", "put it on the beach again"], ["a fox on the beach"]),
+    Case(["a fox at night", "draw it again"], ["a fox at night"], new_seed=True),
+    Case(["a red fox at night", "give it its usual colours again"], ["a fox at night"]),
+    Case(
+        ["a fox left of a cat at night", "put a hat on the cat", "take off the hat"], ["a fox left of a cat at night"]
+    ),
+    Case(
+        ["a fox left of a cat at night", "put a bow on the cat", "make the bow blue"],
+        ["a fox left of a cat wearing a blue bow at night"],
+    ),
     # one subject
     Case("a cat on the beach", ["a cat on the beach"]),
     Case("Draw me a picture of a cat on the beach, please!", ["a cat on the beach"]),

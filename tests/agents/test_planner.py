@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from chatdit.agents.brain import Painter
-from chatdit.agents.instruction import Instruction, OutputSpec
+from chatdit.agents.instruction import Instruction, InstructionInput, OutputSpec
 from chatdit.agents.plan import Plan, PlanError
 from chatdit.agents.planner import agreeing_sets, plan_instruction
 from chatdit.agents.validator import check_plan
 from chatdit.tools.catalogue import TOOLS
 from chatdit.tools.generate_request import derived_seed
+from chatdit.tools.types import ImageRef
 
 POCKET = Painter()
 
@@ -162,6 +163,10 @@ def test_what_words_tell_is_shown_only_where_it_should_look_the_same(case: str) 
     assert summary(plan) == expected and check_plan(plan, TOOLS, instruction) == []
 
 
+def picture_named(digit: str) -> ImageRef:
+    return ImageRef(sha256=digit * 64, width=64, height=64)
+
+
 def editing(**output: Any) -> Instruction:
     """A picture whose only input is to be changed; words tell all of both."""
     instruction = telling({**FROM, **output}, shows={})
@@ -175,6 +180,30 @@ def test_what_is_to_be_changed_is_changed_in_place() -> None:
     (node,) = plan.nodes
     assert (node.id, node.tool) == ("edit_1", "edit") and answers(plan) == [("output_1", "edit_1", 0)]
     assert node.args == {"image": {"$input": "input_1"}, "caption": "caption 1", "sampling": {"seed": 7}}
+    assert check_plan(plan, TOOLS, instruction) == []
+
+
+def test_edits_of_edits_know_the_versions_before() -> None:
+    instruction = editing(elements=[FOX | {"tint": "red"}])
+    before = (picture_named("c"), picture_named("d"))
+    given = instruction.inputs[0].model_copy(update={"earlier": before})
+    instruction = instruction.model_copy(update={"inputs": (given,)})
+    plan = plan_instruction(instruction, POCKET)
+    assert plan.nodes[0].args["earlier"] == [{"$input": "input_1_version_1"}, {"$input": "input_1_version_2"}]
+    assert [plan.inputs[f"input_1_version_{k}"] for k in (1, 2)] == list(before)
+    assert check_plan(plan, TOOLS, instruction) == []
+    other = plan.model_copy(update={"inputs": plan.inputs | {"input_1_version_1": picture_named("e")}})
+    assert [p.code for p in check_plan(other, TOOLS, instruction)] == ["unknown_input"]
+
+
+@pytest.mark.parametrize("painter", [POCKET, Painter("flux", open_vocabulary=True)])
+def test_a_mask_goes_with_the_edit(painter: Painter) -> None:
+    instruction = editing()
+    mask = InstructionInput(id="input_2", image=picture_named("b"), role="mask")
+    instruction = instruction.model_copy(update={"inputs": (*instruction.inputs, mask)})
+    plan = plan_instruction(instruction, painter)
+    (node,) = plan.nodes
+    assert node.tool == "edit" and node.args["mask"] == {"$input": "input_2"}
     assert check_plan(plan, TOOLS, instruction) == []
 
 

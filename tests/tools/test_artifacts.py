@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from chatdit.tools.artifacts import ArtifactStore, png_bytes
-from chatdit.tools.types import ImageRef, ToolError
+from chatdit.tools.types import ImageRef, MaskRef, ToolError
 
 
 def noise(seed: int = 0, size: tuple[int, int] = (24, 16)) -> Image.Image:
@@ -105,6 +105,44 @@ def test_a_ref_with_the_wrong_size_is_refused(tmp_path: Path) -> None:
     ref = store.put_image(noise(size=(24, 16)))
     with pytest.raises(ToolError, match=r"24x16.*16x24"):
         store.open_image(ref.model_copy(update={"width": 16, "height": 24}))
+
+
+def test_a_mask_comes_back_level_for_level(tmp_path: Path) -> None:
+    store, mask = ArtifactStore(tmp_path), noise().getchannel("R")
+    ref = store.put_mask(mask)
+    assert (ref.kind, ref.width, ref.height) == ("mask", *mask.size)
+    found = store.open_mask(ref)
+    assert found.mode == "L" and found.tobytes() == mask.tobytes()
+    assert store.put_mask(mask) == ref and files(tmp_path) == [store.path(ref)]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "1", "LA", "I", "F"])
+def test_only_one_channel_of_8_bits_is_stored_as_a_mask(tmp_path: Path, mode: str) -> None:
+    with pytest.raises(ToolError, match=rf"mode {mode}: expected L") as caught:
+        ArtifactStore(tmp_path).put_mask(Image.new(mode, (4, 4)))
+    one_line(caught.value)
+    assert files(tmp_path) == []
+
+
+def test_a_picture_is_no_mask(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    picture = store.put_image(noise())
+    with pytest.raises(ToolError, match=r"mode RGB: expected a mask") as caught:
+        store.open_mask(MaskRef(sha256=picture.sha256, width=picture.width, height=picture.height))
+    one_line(caught.value)
+
+
+def test_a_mask_of_another_size_damaged_or_missing_is_refused(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    ref = store.put_mask(noise(size=(24, 16)).getchannel("G"))
+    with pytest.raises(ToolError, match=r"24x16.*16x24") as caught:
+        store.open_mask(ref.model_copy(update={"width": 16, "height": 24}))
+    one_line(caught.value)
+    store.path(ref).write_bytes(b"")
+    with pytest.raises(ToolError, match="is damaged"):
+        store.open_mask(ref)
+    with pytest.raises(ToolError, match="is not in"):
+        store.open_mask(MaskRef(sha256="ab" * 32, width=1, height=1))
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "AB" * 32, "", "ab" * 31, "ab" * 32 + "\n"])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
 from chatdit.tools.pocket.reading import Reading, Sighting
-from chatdit.tools.pocket.retouch import MARGIN, PixelBox, Retouch, retouch
+from chatdit.tools.pocket.retouch import MARGIN, PixelBox, Restored, Retouch, retouch
 from chatdit.tools.pocket.scene import Placement, Worn
 from chatdit.tools.pocket.spots import spot_words, told_spots
 from chatdit.tools.pocket.wearing import bounds
@@ -25,8 +26,8 @@ def _reading(*sprites: Placement, background: str = "beach", style: str = "plain
     return Reading(tuple(map(seen, sprites)), background, style)
 
 
-def _retouched(reading: Reading, words: str, seed: int = 0) -> Retouch:
-    found = retouch(reading, words, random.Random(seed))
+def _retouched(reading: Reading, words: str, seed: int = 0, earlier: tuple[Reading, ...] = ()) -> Retouch:
+    found = retouch(reading, words, random.Random(seed), earlier)
     assert found is not None
     return found
 
@@ -51,6 +52,13 @@ def test_what_is_put_on_takes_its_room() -> None:
 def test_what_is_not_wanted_goes_and_the_rest_stays() -> None:
     found = _retouched(_reading(FOX, CAT), "a cat on the beach")
     assert found == Retouch(f"a cat {spot_words(CAT)} on the beach", tuple(_around(FOX)))
+
+
+def test_what_is_left_alone_keeps_its_size() -> None:
+    found = _retouched(_reading(FOX, CAT), "a fox on the beach")
+    assert spot_words(FOX) in found.caption and set(found.repaint or ()) == _around(CAT)
+    large = _retouched(_reading(FOX, CAT), "a large fox on the beach")
+    assert spot_words(FOX) not in large.caption
 
 
 def test_another_subject_takes_the_place() -> None:
@@ -116,3 +124,55 @@ def test_words_that_are_no_scene_are_none(words: str) -> None:
 def test_the_same_seed_paints_the_same() -> None:
     words = "a fox left of a drum on the beach"
     assert _retouched(_reading(FOX), words, 3) == _retouched(_reading(FOX), words, 3)
+
+
+BLUE = replace(FOX, tint="blue")
+BEFORE = "a fox left of a cat on the beach"
+
+
+def _room(sprite: Placement) -> PixelBox:
+    left, top, right, bottom = bounds(sprite)
+    margin = 2 * MARGIN
+    return max(0, left - margin), max(0, top - margin), min(256, right + margin), min(256, bottom + margin)
+
+
+def test_what_was_so_before_comes_back() -> None:
+    now, once = _reading(BLUE, CAT), _reading(FOX, CAT)
+    found = _retouched(now, BEFORE, earlier=(once,))
+    assert found.repaint == () and set(found.restored) == {Restored(_room(FOX), 0)} and found.base is None
+
+
+def test_what_was_put_in_goes_without_paint() -> None:
+    found = _retouched(_reading(FOX, CAT), "a fox on the beach", earlier=(_reading(FOX),))
+    assert found.repaint == () and found.restored == (Restored(_room(CAT), 0),)
+
+
+def test_what_was_taken_out_comes_back_to_its_spot() -> None:
+    found = _retouched(_reading(CAT), BEFORE, earlier=(_reading(FOX, CAT), _reading(CAT)))
+    assert found.repaint == () and found.restored == (Restored(_room(FOX), 0),)
+    assert spot_words(FOX) in found.caption
+
+
+def test_readings_of_one_sprite_may_differ_a_little() -> None:
+    moved = replace(FOX, left=FOX.left + 3, side=FOX.side - 2, rotation=-4)
+    found = _retouched(_reading(FOX, CAT), "a fox on the beach", earlier=(_reading(moved),))
+    assert found.repaint == () and len(found.restored) == 1
+
+
+def test_another_spot_then_is_no_help_now() -> None:
+    elsewhere = replace(FOX, left=140, top=20, side=70)
+    found = _retouched(_reading(FOX, CAT), "a blue fox left of a cat on the beach", earlier=(_reading(elsewhere, CAT),))
+    assert set(found.repaint or ()) == _around(FOX) and found.restored == ()
+
+
+def test_a_version_is_no_help_where_it_shows_something_else() -> None:
+    drum = Placement("drum", None, 22, 140, 70)
+    found = _retouched(_reading(FOX, CAT), "a cat on the beach", earlier=(_reading(drum, CAT),))
+    assert set(found.repaint or ()) == _around(FOX) and found.restored == ()
+
+
+def test_a_place_of_before_is_begun_with() -> None:
+    night, day = _reading(BLUE, CAT, background="night"), _reading(FOX, CAT)
+    found = _retouched(night, "a blue fox left of a cat on the beach", earlier=(day,))
+    assert found.base == 0 and set(found.repaint or ()) == _around(FOX)
+    assert _retouched(night, "a blue fox left of a cat in the rain", earlier=(day,)).repaint is None
