@@ -89,14 +89,15 @@ def told_output(scene: Scene, name: str) -> OutputSpec:
     return output_of(draft, 1, ()).model_copy(update={"id": name, "told": True})
 
 
-def fit(draft: Draft, *, has_reference: bool = False) -> Fitted:
+def fit(draft: Draft, *, has_reference: bool = False, joins: bool = False) -> Fitted:
     """The nearest draft that the painter can draw, with a notice for each wish left out.
 
-    What cannot be settled by leaving out a size or a position becomes a question.
+    What cannot be settled by leaving out a size or a position becomes a question. With `joins` one thing comes to
+    another that is there already, at whichever side there is room.
     """
     total = sum(element.count for element in draft.elements)
     if total == len(draft.elements) == 2:
-        fitted, notices = _fit_pair(draft)
+        fitted, notices = _fit_pair(draft, joins=joins)
     else:
         fitted, notices = _fit_crowd(draft) if total > 1 else (replace(draft, relation=None), [])
     crowds = [element for element in fitted.elements if element.count > MAX_GROUP]
@@ -142,7 +143,7 @@ def _a(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
-def _fit_pair(draft: Draft) -> tuple[Draft, list[str]]:
+def _fit_pair(draft: Draft, *, joins: bool) -> tuple[Draft, list[str]]:
     first, second = draft.elements
     notices = []
     relation = _relation_from_positions(first, second) or draft.relation
@@ -151,7 +152,7 @@ def _fit_pair(draft: Draft) -> tuple[Draft, list[str]]:
         notices += [
             f"With two subjects only their relation counts, not {e.position!r} for the {e.subject}." for e in placed
         ]
-        relation = "left of"
+        relation = None if joins else "left of"
     elements = []
     for element in draft.elements:
         if element.size == "large":

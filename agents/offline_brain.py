@@ -144,7 +144,8 @@ class _Parse:
 
     def _finish(self, built: Built, segment: Segment, free: bool) -> None:
         """Fits the draft to the painter and records it as the next output."""
-        fitted = fit(built.draft, has_reference=bool(built.sources or self.context.attached))
+        joins = built.edited and built.base is not None and len(built.base.elements) == 1
+        fitted = fit(built.draft, has_reference=bool(built.sources or self.context.attached), joins=joins)
         questions = [*built.questions, *(fitted.questions if built.draft.elements else ())]
         self.notices += [*built.notices, *fitted.notices]
         if free:

@@ -223,8 +223,8 @@ class SceneEditor:
             for at in (first, second):
                 self.elements[at] = self.elements[at].model_copy(update={"position": None})
         both_named = len(self.clause.nouns) == 2 or self.clause.pronoun == 2
-        if "replace" in self.clause.verbs and not self.clause.replaced and both_named and self.relation:
-            self.relation = OPPOSITE[self.relation]
+        if "replace" in self.clause.verbs and not self.clause.replaced and both_named and len(self.elements) == 2:
+            self.relation = OPPOSITE[self.relation or "left of"]
 
     def _linked(self, noun: int, other: int) -> int | None:
         """The element that one end of a relation means; "it" is the thing that the other end is not."""
