@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, computed_field, model_validator
+from pydantic import Field, JsonValue, computed_field, model_validator
 
 from chatdit.tools.types import Data, ImageRef, Role
 
@@ -94,11 +94,25 @@ class InstructionInput(Data):
         return f"{self.id}_version_{version + 1}"
 
 
+class PictureWork(Data):
+    """Something done to whole pictures by a tool that draws nothing: joined, cropped, cut out."""
+
+    tool: Literal["compose", "segment"]
+    args: dict[str, JsonValue]
+    """The tool's input without its pictures."""
+    takes: tuple[str, ...] = Field(min_length=1)
+    """Ids of inputs or of outputs that are drawn, in order."""
+    gives: tuple[OutputSpec, ...] = Field(min_length=1)
+    """The pictures that come out; they are among the instruction's outputs."""
+
+
 class Instruction(Data):
     """A whole turn's request."""
 
     inputs: tuple[InstructionInput, ...] = ()
     outputs: tuple[OutputSpec, ...] = ()
+    works: tuple[PictureWork, ...] = ()
+    """What is done to pictures once the others are drawn."""
     keep: tuple[str, ...] = ()
     """What must stay as it is, in words ("everything else", "the background")."""
     same_identity: bool = False
@@ -109,3 +123,8 @@ class Instruction(Data):
     """What must be asked before anything can be drawn; not empty means: do not draw."""
     notices: tuple[str, ...] = ()
     """What was left out or assumed, in words for the person."""
+
+    def drawn(self) -> Instruction:
+        """The part of it that is drawn: without works and what they give."""
+        given = {output.id for work in self.works for output in work.gives}
+        return self.model_copy(update={"outputs": tuple(o for o in self.outputs if o.id not in given), "works": ()})

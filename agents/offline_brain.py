@@ -18,6 +18,7 @@ from chatdit.agents.drafts import DEFAULT_BACKGROUND, Draft, can_draw, fit, outp
 from chatdit.agents.instruction import Instruction, OutputSpec
 from chatdit.agents.lexer import Lexeme, lex
 from chatdit.agents.open_vocabulary import describe_freely
+from chatdit.agents.picture_works import plan_work, split_off_work
 from chatdit.agents.plan import Plan
 from chatdit.agents.planner import plan_instruction
 from chatdit.agents.scene_editor import Built
@@ -25,6 +26,7 @@ from chatdit.agents.scene_edits import amend, build
 from chatdit.agents.segments import Segment, has_content, split_pictures
 from chatdit.agents.side_remarks import without_side_remarks
 from chatdit.agents.unknown_words import left_out, questions_about
+from chatdit.agents.work_grammar import WorkRequest
 from chatdit.tools.pocket.vocabulary import BACKGROUNDS
 from chatdit.tools.types import Problem
 
@@ -41,7 +43,9 @@ class OfflineBrain:
             InstructionError: the text is longer than MAX_TEXT characters.
         """
         check_length(request.text)
-        return _Parse(request).instruction()
+        text, work = split_off_work(request.text)
+        worked = _Parse(replace(request, text=text)).worked(work) if work is not None else None
+        return worked or _Parse(request).instruction()
 
     def plan(
         self, instruction: Instruction, problems: Sequence[Problem] = (), *, painter: Painter, seed: int = 0
@@ -89,6 +93,19 @@ class _Parse:
             questions=tuple(dict.fromkeys(self.questions)),
             notices=tuple(dict.fromkeys(self.notices)),
         )
+
+    def worked(self, request: WorkRequest) -> Instruction | None:
+        """The instruction to draw what the words ask for, if anything, and then to do `request`; None if it is none."""
+        drawn = self.instruction() if self.lexemes else Instruction(inputs=tuple(self.context.inputs))
+        if drawn.questions:
+            return drawn
+        work = plan_work(request, self.context, self.outputs)
+        if work is None:
+            return None
+        if isinstance(work, str):
+            return drawn.model_copy(update={"questions": (work,), "outputs": ()})
+        changed = {"inputs": tuple(self.context.inputs), "outputs": (*drawn.outputs, *work.gives), "works": (work,)}
+        return drawn.model_copy(update=changed)
 
     def _read_segments(self) -> None:
         known = len(self.context.past) + len(self.context.attached)

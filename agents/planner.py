@@ -18,7 +18,7 @@ from itertools import groupby
 from pydantic import JsonValue
 
 from chatdit.agents.brain import Painter
-from chatdit.agents.instruction import Element, Instruction, InstructionInput, OutputSpec
+from chatdit.agents.instruction import Element, Instruction, InstructionInput, OutputSpec, PictureWork
 from chatdit.agents.plan import Node, Plan, PlanError, PlanOutput
 from chatdit.tools.generate_request import derived_seed
 from chatdit.tools.types import ImageRef, Problem
@@ -34,7 +34,8 @@ def plan_instruction(instruction: Instruction, painter: Painter, seed: int = 0) 
     if problems := list(_bad_references(instruction)):
         raise PlanError(*problems)
     draft = Draft(instruction, seed)
-    for outputs in agreeing_sets(instruction):
+    drawn = instruction.drawn()
+    for outputs in agreeing_sets(drawn):
         target = None if len(outputs) > 1 else _edit_target(instruction, outputs[0], painter)
         if target is not None:
             draft.edit(outputs[0], target)
@@ -107,8 +108,19 @@ class Draft:
         self.nodes.append(Node(id=name, tool="edit", args=args))
         self.answers[output.id] = PlanOutput(id=output.id, node=name, index=0)
 
+    def work(self, work: PictureWork) -> None:
+        """Add one node that does `work` to pictures that are there or drawn by then."""
+        name = f"{work.tool}_{len(self.nodes) + 1}"
+        images = [self._image(taken) for taken in work.takes]
+        pictures: dict[str, JsonValue] = {"images": images} if work.tool == "compose" else {"image": images[0]}
+        self.nodes.append(Node(id=name, tool=work.tool, args=pictures | work.args))
+        for index, output in enumerate(work.gives):
+            self.answers[output.id] = PlanOutput(id=output.id, node=name, index=index)
+
     def plan(self) -> Plan:
-        """The finished plan, outputs in the order asked."""
+        """The finished plan, works on pictures last, outputs in the order asked."""
+        for work in self.instruction.works:
+            self.work(work)
         return Plan(
             inputs={entry.id: entry.image for entry in self.instruction.inputs} | self.inputs,
             nodes=tuple(self.nodes),
@@ -122,11 +134,16 @@ class Draft:
     def _reference(self, name: str) -> JsonValue:
         for entry in self.instruction.inputs:
             if entry.id == name:
-                return {"image": {"$input": name}, "role": entry.role, "description": entry.description}
-        answer = self.answers[name]
+                return {"image": self._image(name), "role": entry.role, "description": entry.description}
         shown = next(output for output in self.instruction.outputs if output.id == name)
-        image: JsonValue = {"$node": answer.node, "index": answer.index}
-        return {"image": image, "role": "subject", "description": shown.description}
+        return {"image": self._image(name), "role": "subject", "description": shown.description}
+
+    def _image(self, name: str) -> JsonValue:
+        """The slot of an input or of an output that is drawn by then."""
+        if name not in self.answers:
+            return {"$input": name}
+        answer = self.answers[name]
+        return {"$node": answer.node, "index": answer.index}
 
 
 def _edit_target(instruction: Instruction, output: OutputSpec, painter: Painter) -> InstructionInput | None:

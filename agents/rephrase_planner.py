@@ -20,7 +20,7 @@ from chatdit.tools.types import Problem
 def plan_rephrased(instruction: Instruction, seed: int = 0) -> Plan:
     """One `generate` node for each output, shown nothing."""
     draft = Draft(instruction, seed)
-    for i, output in enumerate(instruction.outputs):
+    for i, output in enumerate(instruction.drawn().outputs):
         draft.draw([output], (), "separate", derived_seed(seed, i) if i else seed)
     return draft.plan()
 

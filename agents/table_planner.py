@@ -43,9 +43,10 @@ def plan_table(instruction: Instruction, painter: Painter, seed: int = 0) -> Pla
     most = min(MAX_PANELS, painter.max_panels)
     draft = Draft(instruction, seed)
     inputs = [entry.id for entry in instruction.inputs]
-    for drawn, inputs_shown, outputs_shown in table_steps(len(inputs), len(instruction.outputs)):
-        outputs = [instruction.outputs[i] for i in drawn]
-        shown = [*(inputs[i] for i in inputs_shown), *(instruction.outputs[i].id for i in outputs_shown)]
+    asked = instruction.drawn().outputs
+    for drawn, inputs_shown, outputs_shown in table_steps(len(inputs), len(asked)):
+        outputs = [asked[i] for i in drawn]
+        shown = [*(inputs[i] for i in inputs_shown), *(asked[i].id for i in outputs_shown)]
         if len(shown) + len(outputs) > most:
             expected = f"at most {most} panels a step; plan with `--planner offline` or ask for fewer pictures"
             got = f"{len(shown)} shown and {len(outputs)} drawn"

@@ -196,7 +196,10 @@ def _answers(plan: Plan, instruction: Instruction) -> Iterator[Problem]:
 
 
 def _sizes(asked: ToolInput) -> Sizes | None:
-    """A tool with `panels` makes a picture a panel, one with an `image` one of its size; of others it is not known."""
+    """What the input says itself; with `panels` a picture a panel, with an `image` one of its size; else not known."""
+    said = getattr(asked, "sizes", None)
+    if callable(said):
+        return tuple(said())
     image, panels = getattr(asked, "image", None), getattr(asked, "panels", None)
     if isinstance(image, ImageRef):
         return ((image.width, image.height),)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from chatdit.tools.compose import Compose
 from chatdit.tools.edit import Edit
 from chatdit.tools.generate import Generate
 from chatdit.tools.tool import Tool
 from chatdit.tools.types import ToolError, ToolSpec
 
-TOOLS: dict[str, Tool] = {tool.name: tool for tool in (Generate(), Edit())}
+TOOLS: dict[str, Tool] = {tool.name: tool for tool in (Generate(), Edit(), Compose())}
 
 
 def tool(name: str) -> Tool:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from chatdit.tools.contact_sheet import contact_sheet
+from chatdit.tools.compose import Grid
 from chatdit.tools.generate_request import (
     GenerateInput,
     GenerateOutput,
@@ -75,7 +75,7 @@ class Generate(Tool):
         sizes = finished_sizes(request, dit.defaults)
         pictures = [fit_to(picture, *size, padding="blur") for picture, size in zip(pictures, sizes, strict=True)]
         images = tuple(context.store.put_image(picture) for picture in pictures)
-        sheet = context.store.put_image(contact_sheet(pictures)) if request.contact_sheet else None
+        sheet = context.store.put_image(_contact_sheet(pictures)) if request.contact_sheet else None
         return GenerateOutput(
             images=images,
             seconds=time.perf_counter() - started,
@@ -84,6 +84,13 @@ class Generate(Tool):
             seeds=picture_seeds(request),
             contact_sheet=sheet,
         )
+
+
+def _contact_sheet(pictures: Sequence[Image.Image]) -> Image.Image:
+    """All pictures on white, unscaled, in reading order."""
+    from chatdit.tools.composing import composed
+
+    return next(composed(Grid(), [picture.size for picture in pictures], pictures))
 
 
 def _drawings(request: GenerateInput, context: RunContext, dit: DiT) -> list[Drawing]:
