@@ -19,7 +19,7 @@ _LONGEST = 200
 """Characters of such a sentence."""
 _ROLE: Role = "panel"
 _JOINING = ("grid", "stitch")
-_MIRRORED = {"left": "right", "right": "left", "left of": "right of", "right of": "left of"}
+_MIRRORED: dict[str, str | None] = {"left": "right", "right": "left", "left of": "right of", "right of": "left of"}
 _STILL_SHOWS = ("resize", "pad", "flip", "rotate", "crop")
 """Operations after which a picture shows what it did."""
 
@@ -122,7 +122,9 @@ def _still_showing(spec: OutputSpec, shown: OutputSpec, request: WorkRequest, ki
     elements, relations = shown.elements, shown.relations
     mirrored = kind == "flip" and "vertical" not in str(request.args)
     if mirrored:
-        elements = tuple(e.model_copy(update={"position": _MIRRORED.get(e.position, e.position)}) for e in elements)
+        elements = tuple(
+            e.model_copy(update={"position": _MIRRORED.get(e.position or "", e.position)}) for e in elements
+        )
         relations = tuple(r.model_copy(update={"kind": _MIRRORED.get(r.kind, r.kind)}) for r in relations)
     elif kind != "resize":
         elements, relations = tuple(e.model_copy(update={"position": None}) for e in elements), ()
