@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from chatdit.evals.effect_edits import EDITS
 from chatdit.evals.effects import Bench, Claim, Measured, Trial
 from chatdit.evals.judges.pocket_judge import look_at
 from chatdit.evals.pocket_scores import hero_kept, one_identity
@@ -114,6 +115,7 @@ CLAIMS: Mapping[str, Claim] = {
         "Group Diffusion Transformers, arXiv 2410.15027: attention across a group",
         company,
     ),
+    **EDITS,
 }
 
 
