@@ -28,12 +28,13 @@ PREVIEW_CELLS = (24, 12)
 
 
 def result_line(picture: Picture, *, short: bool = False) -> Text:
-    """`#7 · generate · seed 41283 · 8 steps · 3.2 s · path`; what is not known is left out.
+    """`#7 · generate · seed 41283 · 8 steps · 3.2 s · path`; what was not drawn has no seed and steps.
 
     A `short` one, for people, shortens the path and says what was drawn on a line of its own.
     """
-    parts = [picture.tool, f"seed {picture.seed}"]
+    parts = [picture.tool]
     if picture.steps is not None:
+        parts.append(f"seed {picture.seed}")
         parts.append(f"{picture.steps} step{'s' * (picture.steps != 1)}")
     parts.append("drawn before" if picture.cached else f"{picture.seconds:.1f} s")
     line = Text.assemble((f"#{picture.number}", "bold"), DOT, DOT.join(parts), DOT)

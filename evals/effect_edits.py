@@ -162,8 +162,8 @@ def _right(bench: Bench, case: _Case, picture: Image.Image) -> float:
 
 
 def _same_share(case: _Case, picture: Image.Image) -> float:
-    same = (np.abs(_levels(picture) - _levels(case.picture)) < 1 / 510).all(axis=2)
-    return float(same[_within(case.touched)].mean())
+    moved = np.abs(_levels(picture) - _levels(case.picture)).max(axis=2)
+    return float((moved[_within(case.touched)] < 1 / 510).mean())
 
 
 def _within(sprite: Placement) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
