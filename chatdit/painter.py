@@ -102,14 +102,17 @@ class LazyPainter:
     def _defaults_of(self, folder: Path) -> SamplingDefaults:
         from chatdit.tools.dit.autoencoder import PocketAutoencoder
         from chatdit.tools.dit.folders import read_json
+        from chatdit.tools.dit.layout import latent_part
         from chatdit.tools.dit.packing import pack_factor
         from chatdit.tools.dit.rows import SamplingDefaults
 
         usage = read_json(folder / "model_index.json").get("defaults")
         if not isinstance(usage, dict):  # only pocket folders say; other families know it once they are loaded
             return self.dit().defaults
-        channels = read_json(folder / "transformer" / "config.json")["in_channels"]
+        config = read_json(folder / "transformer" / "config.json")
+        channels, text_width = (int(str(config[name])) for name in ("in_channels", "joint_attention_dim"))
+        channels = latent_part(channels, text_width, layout=bool(usage.get("layout")))
         latent = read_json(folder / "vae" / "config.json")["latent_channels"]
         shift = read_json(folder / "scheduler" / "scheduler_config.json")["shift"]
-        side = PocketAutoencoder.downscale * pack_factor(int(str(channels)), int(str(latent)))
+        side = PocketAutoencoder.downscale * pack_factor(channels, int(str(latent)))
         return SamplingDefaults(shift=float(str(shift)), open_vocabulary=False, token_size=side, **usage)

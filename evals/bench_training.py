@@ -20,7 +20,7 @@ from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.scene import PICTURE_PIXELS
 from chatdit.tools.pocket.vocabulary import caption_vocabulary
 from chatdit.tools.training.base import SMALL_RECIPE, BaseRecipe, PocketModel, build_model, flow_loss
-from chatdit.tools.training.examples import GRID, Batch, encode_tokens, panel_positions, shrunk
+from chatdit.tools.training.examples import GRID, Batch, encode_tokens, panel_positions, shrunk, untold
 from chatdit.tools.training.pooled import Average, optimiser_of
 from chatdit.tools.training.steps import RecordedStep
 from chatdit.tools.training.streams import StreamOptions, stream
@@ -134,7 +134,8 @@ def _batch(recipe: BaseRecipe, panels: int, device: torch.device) -> Batch:
     ids = torch.randint(1, len(caption_vocabulary()), (size, TEXT_TOKENS), device=device)
     given = torch.zeros(size, tokens, dtype=torch.bool, device=device)
     positions = panel_positions(panels, canvas=True, pixels=recipe.pixels).to(device)
-    return Batch(torch.randn(size, tokens, GRID.elements, device=device), ids, positions, given)
+    squares = untold(size, panels, device)
+    return Batch(torch.randn(size, tokens, GRID.elements, device=device), ids, positions, given, squares)
 
 
 def _forward_backward(model: PocketModel, batch: Batch) -> None:

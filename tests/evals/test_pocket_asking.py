@@ -41,7 +41,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> list[Row]:
 
 def _without_spots(caption: str) -> str:
     """As it was asked, before it was settled where sprites stand."""
-    return re.sub(r" \[x\d+y\d+\] \[s\d+r\d+\]", "", caption)
+    return re.sub(r" \[\d+x\d+\] \[\d+r\d+\]", "", caption)
 
 
 def _artist() -> ModelArtist:

@@ -52,9 +52,13 @@ class TextReport:
 
 
 class TextCodec(Protocol):
-    """Captions to vectors; each caption is encoded as if it stood alone."""
+    """Captions to vectors; each caption is encoded as if it stood alone.
+
+    `squares` are those that a caption tells, float (P, S, NUMBERS) as in `layout`; None where no words tell any.
+    """
 
     def encode(self, captions: Sequence[str]) -> list[EncodedText]: ...
+    def squares(self, caption: str, panels: int) -> Tensor | None: ...
     def report(self, caption: str) -> TextReport: ...
     def to(self, device: torch.device, dtype: torch.dtype) -> None: ...
 
@@ -113,6 +117,9 @@ class PocketTextCodec:
     def encode(self, captions: Sequence[str]) -> list[EncodedText]:
         return [self._encode_one(caption) for caption in captions]
 
+    def squares(self, caption: str, panels: int) -> Tensor | None:
+        return self.tokenizer.squares(caption, panels)
+
     def report(self, caption: str) -> TextReport:
         tokens = self.tokenizer(caption)
         return TextReport(len(tokens.ids) + tokens.truncated, tokens.truncated, tokens.unknown)
@@ -147,6 +154,9 @@ class FluxTextCodec:
 
     def encode(self, captions: Sequence[str]) -> list[EncodedText]:
         return [self._encode_one(caption) for caption in captions]
+
+    def squares(self, caption: str, panels: int) -> Tensor | None:
+        return None
 
     def report(self, caption: str) -> TextReport:
         tokens = len(self.t5_tokenizer(caption, verbose=False)["input_ids"])

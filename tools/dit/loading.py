@@ -23,6 +23,7 @@ from chatdit.tools.dit.codecs import (
     TextCodec,
 )
 from chatdit.tools.dit.folders import LIBRARIES, POCKET, SHA256, checked_digest, find_folder, fingerprint, read_json
+from chatdit.tools.dit.layout import latent_part
 from chatdit.tools.dit.memory import out_of_memory
 from chatdit.tools.dit.packing import pack_factor
 from chatdit.tools.dit.rows import SamplingDefaults
@@ -65,6 +66,8 @@ class PocketDefaults:
     max_panels: int
     horizon: float | None = None
     """Of a few-step model: see `SamplingDefaults`."""
+    layout: bool = False
+    """Whether image tokens bring layout channels beside their latent: see `tools/dit/layout.py`."""
 
 
 def load_model(source: str | Path, dtype: torch.dtype) -> LoadedModel:
@@ -162,7 +165,9 @@ def _load_pocket(folder: Path, index: Mapping[str, object], name: str) -> Loaded
     images, text = PocketImageCodec(modules.autoencoder), PocketTextCodec(modules.text_encoder)
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
     usage = PocketDefaults(shift=scheduler["shift"], **index["defaults"])  # type: ignore[arg-type]
-    _check_output(folder, modules.transformer, usage.horizon)
+    config = modules.transformer.config
+    elements = latent_part(int(config["in_channels"]), modules.text_encoder.config.width, layout=usage.layout)
+    _check_output(folder, elements, config["out_channels"], usage.horizon)
     return LoadedModel(
         name=name,
         weights_hash=digest,
@@ -173,15 +178,13 @@ def _load_pocket(folder: Path, index: Mapping[str, object], name: str) -> Loaded
         defaults=SamplingDefaults(
             **asdict(usage),
             open_vocabulary=False,
-            token_size=images.downscale
-            * pack_factor(int(modules.transformer.config["in_channels"]), images.latent_channels),
+            token_size=images.downscale * pack_factor(elements, images.latent_channels),
         ),
     )
 
 
-def _check_output(folder: Path, transformer: FluxTransformer2DModel, horizon: float | None) -> None:
+def _check_output(folder: Path, taken: int, made: int | None, horizon: float | None) -> None:
     """Raises ToolError unless a model with a horizon gives several velocities, and one without gives one."""
-    taken, made = int(transformer.config["in_channels"]), transformer.config["out_channels"]
     points = 1 if made is None else int(made) / taken
     if (horizon is None and points != 1) or (horizon is not None and (points < 2 or points % 1)):
         raise ToolError(

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from chatdit.tools.dit.attention_plan import AttentionPlan
+from chatdit.tools.dit.layout import latent_part
 from chatdit.tools.dit.loading import LoadedModel, load_model
 from chatdit.tools.dit.packing import Grid, pack_factor
 from chatdit.tools.dit.precision import to_precision
@@ -48,7 +49,9 @@ class DiT:
         self.images.to(device, dtype)
         self.text.to(device, dtype)
         channels = self.images.latent_channels
-        grid = Grid(self.images.downscale, pack_factor(int(self.transformer.config["in_channels"]), channels), channels)
+        taken, width = (int(self.transformer.config[name]) for name in ("in_channels", "joint_attention_dim"))
+        elements = latent_part(taken, width, layout=self.defaults.layout)
+        grid = Grid(self.images.downscale, pack_factor(elements, channels), channels)
         layers = install_processors(self.transformer)
         self._painter = Painter(
             self.transformer,
@@ -60,6 +63,7 @@ class DiT:
             device=device,
             dtype=dtype,
             horizon=self.defaults.horizon,
+            layout=self.defaults.layout,
         )
 
     @classmethod

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
 
+from chatdit.tools.dit.attention_plan import Scope
+
 if TYPE_CHECKING:
     from chatdit.tools.dit.sparse_route import SparseAttention
 
-Trajectory = Literal["generate", "noised", "clean"]
+Trajectory = Literal["generate", "noised", "clean", "edited"]
 Given = Literal["clean", "noised"]
+Route = Literal["flow_edit", "euler", "midpoint", "fireflow"]
+"""How an edited row comes from its picture: without inversion, or by inversion with a solver."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +27,8 @@ class Segment:
 
     `panel` is the first RoPE coordinate of its tokens and `origin` the (row, column) of its first
     token. `known` holds given pixels in [-1, 1]; `known_mask` (H, W) is True where they count, and
-    None means everywhere. Known pixels come back exactly as given.
+    None means everywhere. Known pixels come back exactly as given, except those of an "edited" row:
+    there `keep` (H, W) is True where they must, and None means nowhere.
     """
 
     width: int
@@ -32,11 +37,30 @@ class Segment:
     origin: tuple[int, int] = (0, 0)
     known: Tensor | None = None
     known_mask: Tensor | None = None
+    keep: Tensor | None = None
 
     @property
     def wholly_known(self) -> bool:
         """Whether every pixel is given."""
         return self.known is not None and (self.known_mask is None or bool(self.known_mask.all()))
+
+
+@dataclass(frozen=True)
+class EditSource:
+    """What the pictures of an "edited" row show, and by which way they come to show its caption.
+
+    `start` is the share of the steps that are done, the last ones: more changes more. `guidance` is towards
+    `caption`; that of the sampling options is towards the row's own. "flow_edit" averages over `draws` of
+    noise at every step (n_avg of arXiv 2412.08629). Where `shared` holds, the row sees the keys and values of
+    its own picture's tokens in place of its own (arXiv 2411.14430).
+    """
+
+    caption: str
+    route: Route = "flow_edit"
+    start: float = 1.0
+    guidance: float = 1.0
+    draws: int = 1
+    shared: Scope | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +69,8 @@ class Row:
 
     A "generate" row is integrated from noise drawn with `seed`. A "noised" row is its known
     pictures, noised to the level of each step; a "clean" row is the same pictures at t = 0. Those
-    two exist to be read by other rows through an attention plan and need every segment known.
+    two exist to be read by other rows through an attention plan and need every segment known. So does an
+    "edited" row, whose pictures become what its caption says from what `source` says; no plan may name it.
     """
 
     caption: str
@@ -53,6 +78,7 @@ class Row:
     seed: int
     trajectory: Trajectory = "generate"
     negative: str = ""
+    source: EditSource | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +104,7 @@ class SamplingDefaults:
 
     `token_size` is the side of one token: widths and heights must be multiples of it. `shift` None
     means that the schedule shifts by the number of tokens. `horizon` is how much of the unshifted schedule
-    one call of a few-step model sees ahead; None for other models.
+    one call of a few-step model sees ahead; None for other models. With `layout` tokens bring layout channels.
     """
 
     steps: int
@@ -90,6 +116,7 @@ class SamplingDefaults:
     open_vocabulary: bool
     token_size: int
     horizon: float | None = None
+    layout: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from chatdit.tools.dit.layout import Told, square_tensor, squares_of, token_word
+
 PAD = 0
 TOKEN_BUCKET = 32
 
@@ -62,7 +64,7 @@ class PhraseTokenizer:
     def phrases(self, caption: str) -> list[tuple[int, slice]]:
         """The id of each phrase in order, and where it stands in the caption; PAD for a word that has none."""
         spans = [m for m in self._word.finditer(caption.lower()) if m.group() not in self.dropped_words]
-        words = [m.group() for m in spans]
+        words = [token_word(m.group()) for m in spans]
         found, at = [], 0
         while at < len(words):
             length = self._match(words, at) or 1
@@ -70,6 +72,12 @@ class PhraseTokenizer:
             found.append((number, slice(spans[at].start(), spans[at + length - 1].end())))
             at += length
         return found
+
+    def squares(self, caption: str, panels: int) -> Tensor:
+        """The squares that a caption tells, float (P, S, NUMBERS), each with the text token that ends its words."""
+        found = [(number, caption[span].lower()) for number, span in self.phrases(caption) if number != PAD]
+        told: list[Told] = [t for t in squares_of([word for _, word in found]) if t.word < self.max_tokens]
+        return torch.stack([square_tensor([(t.spot, t.word) for t in told if t.panel == p]) for p in range(panels)])
 
     def _words(self, text: str) -> list[str]:
         return [word for word in self._word.findall(text.lower()) if word not in self.dropped_words]

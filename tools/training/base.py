@@ -6,6 +6,7 @@ Layout legend: B batch, N image tokens, E elements of a token, L text tokens.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,9 +18,11 @@ from torch import Tensor, nn
 
 from chatdit.tools.dit.autoencoder import PocketAutoencoder
 from chatdit.tools.dit.flow_policy import shifted
+from chatdit.tools.dit.layout import layout_channels, layout_width
 from chatdit.tools.dit.precision import keep_exact_time, with_exact_time
 from chatdit.tools.dit.text_encoder import PocketTextEncoder, TextEncoderConfig
 from chatdit.tools.pocket.renderer import Renderer
+from chatdit.tools.pocket.scene import PICTURE_PIXELS
 from chatdit.tools.pocket.spots import text_vocabulary
 from chatdit.tools.training.checkpoint import load_checkpoint
 from chatdit.tools.training.examples import GRID, Batch
@@ -28,6 +31,7 @@ from chatdit.tools.training.team import Team, mixed_precision
 from chatdit.tools.training.words import seed_words
 
 TIME_SHIFT = 2.0
+TEXT_WIDTH = TextEncoderConfig.width
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,16 @@ SMALL_RECIPE = BaseRecipe(
 
 
 class PocketModel(nn.Module):
-    """The trainable whole: text encoder and transformer; `forward` predicts the velocity."""
+    """The trainable whole: text encoder and transformer; `forward` predicts the velocity.
 
-    def __init__(self, text_encoder: PocketTextEncoder, transformer: FluxTransformer2DModel) -> None:
+    With `layout` image tokens bring layout channels beside their latent.
+    """
+
+    def __init__(
+        self, text_encoder: PocketTextEncoder, transformer: FluxTransformer2DModel, *, layout: bool = False
+    ) -> None:
         super().__init__()
+        self.layout = layout
         self.text_encoder = text_encoder
         self.transformer = transformer
         keep_exact_time(transformer, torch.float32)
@@ -58,6 +68,8 @@ class PocketModel(nn.Module):
     def forward(self, noisy: Tensor, times: Tensor, batch: Batch) -> Tensor:
         """Velocity (B, N, E) at times (B,) in [0, 1]."""
         text, pooled = self.text_encoder(batch.text_ids)
+        if self.layout:
+            noisy = torch.cat([noisy, told_panels(batch.squares, noisy.shape[1], text)], dim=2)
         velocity: Tensor = self.transformer(
             hidden_states=noisy,
             encoder_hidden_states=text,
@@ -70,29 +82,53 @@ class PocketModel(nn.Module):
         return velocity
 
 
+def told_panels(squares: Tensor, tokens: int, text: Tensor) -> Tensor:
+    """Layout channels (B, N, GEOMETRY + D) of rows of square panels with N tokens in all; see `layout_channels`."""
+    batch, panels = squares.shape[:2]
+    side = math.isqrt(tokens // panels)
+    along = (torch.arange(side, device=squares.device) + 0.5) * (PICTURE_PIXELS / side)
+    centres = torch.stack([along.repeat(side), along.repeat_interleave(side)], dim=1)
+    each = layout_channels(squares.flatten(0, 1), centres, text.repeat_interleave(panels, dim=0))
+    return each.view(batch, tokens, -1)
+
+
 def build_model(blocks: tuple[int, int] = BaseRecipe.blocks, points: int = 1) -> PocketModel:
     """A fresh pocket model of width 384 with `blocks` double and single FLUX blocks, tokens of 16 pixels.
 
-    With `points` above 1 its output is a `FlowPolicy` of so many times.
+    Image tokens bring layout channels. With `points` above 1 its output is a `FlowPolicy` of so many times.
 
     adaLN and output layers start at zero (diffusers leaves them random), so that the first
     prediction is zero.
     """
     transformer = FluxTransformer2DModel(
         patch_size=1,
-        in_channels=GRID.elements,
-        out_channels=GRID.elements * points if points > 1 else None,
+        in_channels=GRID.elements + layout_width(TEXT_WIDTH),
+        out_channels=GRID.elements * points,
         num_layers=blocks[0],
         num_single_layers=blocks[1],
         attention_head_dim=64,
         num_attention_heads=6,
-        joint_attention_dim=256,
-        pooled_projection_dim=256,
+        joint_attention_dim=TEXT_WIDTH,
+        pooled_projection_dim=TEXT_WIDTH,
         guidance_embeds=False,
         axes_dims_rope=(16, 24, 24),
     )
     start_at_zero(transformer)
-    return PocketModel(PocketTextEncoder(TextEncoderConfig(text_vocabulary())), transformer)
+    return PocketModel(PocketTextEncoder(TextEncoderConfig(text_vocabulary())), transformer, layout=True)
+
+
+def with_layout(transformer: FluxTransformer2DModel) -> FluxTransformer2DModel:
+    """The transformer with layout channels, to which it pays no heed yet; itself if it has them."""
+    if int(transformer.config["in_channels"]) > GRID.elements:
+        return transformer
+    blocks = int(transformer.config["num_layers"]), int(transformer.config["num_single_layers"])
+    made = build_model(blocks).transformer
+    weights = dict(transformer.state_dict())
+    narrow = weights["x_embedder.weight"]
+    weights["x_embedder.weight"] = narrow.new_zeros(made.x_embedder.weight.shape)
+    weights["x_embedder.weight"][:, : narrow.shape[1]] = narrow
+    made.load_state_dict(weights)
+    return made
 
 
 def start_at_zero(transformer: FluxTransformer2DModel) -> None:

@@ -1,6 +1,6 @@
 """Training examples of the pocket model: latents as tokens, caption ids, positions, given panels.
 
-Layout legend: B batch, P panels, N tokens of a row, E elements of a token, L text tokens.
+Layout legend: B batch, P panels, N tokens of a row, E elements of a token, L text tokens, S squares of a panel.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from chatdit.tools.dit.autoencoder import PocketAutoencoder
+from chatdit.tools.dit.layout import MOST_SQUARES, NUMBERS
 from chatdit.tools.dit.packing import Grid, position_ids
 from chatdit.tools.dit.rows import Segment
 from chatdit.tools.pocket.renderer import Renderer
@@ -44,6 +45,13 @@ class Batch(NamedTuple):
     """float (N, 3): panel, row, column."""
     given: Tensor
     """bool (B, N): tokens fed clean and left out of the loss."""
+    squares: Tensor
+    """float (B, P, S, NUMBERS): where the captions say that sprites stand; sides of 0 where they do not."""
+
+
+def untold(size: int, panels: int, device: torch.device) -> Tensor:
+    """The squares of captions that tell none, float (B, P, S, NUMBERS)."""
+    return torch.zeros(size, panels, MOST_SQUARES, NUMBERS, device=device)
 
 
 class ExamplePool:
@@ -73,6 +81,7 @@ class ExamplePool:
             capacity, panels * self._area, GRID.elements, dtype=torch.float16, device=self._device
         )
         self._ids: Tensor | None = None
+        self._squares = untold(capacity, panels, self._device)
         self._given = torch.empty(capacity, dtype=torch.int64, device=self._device)
 
     def fill(self, count: int) -> None:
@@ -95,6 +104,7 @@ class ExamplePool:
             panel_positions(self.panels, canvas=canvas, pixels=self._pixels).to(self._device, non_blocking=True),
             given_panels(self._given[chosen], self.panels).repeat_interleave(self._area, dim=1)
             | given_around(size, self.panels, self._pixels // GRID.token_size, self._device),
+            self._squares[chosen] * told[..., None, None],
         )
 
     def _take(self, chunk: SetChunk) -> int:
@@ -109,6 +119,7 @@ class ExamplePool:
             self._ids = torch.zeros(capacity, chunk.text_ids.shape[1], dtype=torch.int64, device=self._device)
         self._tokens[spots] = tokens.half().view(count, -1, GRID.elements)
         self._ids[spots] = chunk.text_ids.to(self._device, non_blocking=True)
+        self._squares[spots] = chunk.squares.to(self._device, non_blocking=True)
         self._given[spots] = chunk.given.to(self._device, non_blocking=True)
         self.seen += count
         return count

@@ -164,7 +164,8 @@ def teachers_picture(teacher: PocketModel, noise: Tensor, batch: Batch, recipe: 
 @torch.no_grad()
 def guided_velocity(teacher: PocketModel, x: Tensor, t: Tensor, batch: Batch, guidance: float) -> Tensor:
     """The teacher's velocity (B, N, E) at x and times t (B,), away from the empty caption by `guidance`."""
-    both = batch._replace(text_ids=torch.cat([batch.text_ids, torch.zeros_like(batch.text_ids)]))
+    nothing = {"text_ids": batch.text_ids, "squares": batch.squares}
+    both = batch._replace(**{name: torch.cat([told, torch.zeros_like(told)]) for name, told in nothing.items()})
     with mixed_precision(x.device):
         output = teacher(x.repeat(2, 1, 1), t.repeat(2), both)
     wanted, unwanted = output.float().chunk(2)

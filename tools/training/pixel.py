@@ -27,7 +27,7 @@ from chatdit.tools.pocket.spots import text_vocabulary
 from chatdit.tools.runtime.attach import attach
 from chatdit.tools.runtime.report import AttentionCall
 from chatdit.tools.training.base import PocketModel, flow_loss, start_at_zero
-from chatdit.tools.training.examples import Batch
+from chatdit.tools.training.examples import Batch, untold
 from chatdit.tools.training.pooled import optimiser_of
 from chatdit.tools.training.schedule import rate
 from chatdit.tools.training.streams import StreamOptions, stream
@@ -177,6 +177,7 @@ def _batch(pictures: Pictures, chosen: Tensor, recipe: PixelRecipe) -> Batch:
         pictures.text_ids[chosen],
         position_ids([Segment(recipe.side, recipe.side)], grid).to(device),
         torch.zeros(len(chosen), recipe.tokens, dtype=torch.bool, device=device),
+        untold(len(chosen), 1, device),
     )
 
 

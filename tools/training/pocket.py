@@ -26,7 +26,7 @@ from chatdit.tools.pocket.spots import text_vocabulary
 from chatdit.tools.training.autoencoder import SMALL_RECIPE as SMALL_AUTOENCODER_RECIPE
 from chatdit.tools.training.autoencoder import AutoencoderRecipe, train_autoencoder
 from chatdit.tools.training.base import SMALL_RECIPE as SMALL_BASE_RECIPE
-from chatdit.tools.training.base import TIME_SHIFT, BaseRecipe, PocketModel, build_model, train_base
+from chatdit.tools.training.base import TIME_SHIFT, BaseRecipe, PocketModel, build_model, train_base, with_layout
 from chatdit.tools.training.checkpoint import (
     checkpoint_shapes,
     forget_checkpoint,
@@ -48,7 +48,13 @@ RecipeT = TypeVar("RecipeT", bound=PoolRecipe)
 CHECK_STEPS = 10
 FEW_STEPS = 4
 DEFAULTS = PocketDefaults(
-    steps=8, guidance=1.0, shift=TIME_SHIFT, width=PICTURE_PIXELS, height=PICTURE_PIXELS, max_panels=MAX_PANELS
+    steps=8,
+    guidance=1.0,
+    shift=TIME_SHIFT,
+    width=PICTURE_PIXELS,
+    height=PICTURE_PIXELS,
+    max_panels=MAX_PANELS,
+    layout=True,
 )
 
 
@@ -123,13 +129,13 @@ def _prepare(out: Path, stage: Stage, start: str | None, fresh: bool) -> None:
     if start is None:
         return
     modules = load_pocket_modules(start)
-    if modules.transformer.config["out_channels"] is not None:
+    if modules.transformer.config["out_channels"] not in (None, GRID.elements):
         raise ToolError(f"{start} is a model of few steps, which no stage goes on from: name one that is not distilled")
     if not has_checkpoint(out / "autoencoder"):
         save_checkpoint(out / "autoencoder", modules.autoencoder, 0, 0.0, torch.float16)
     if not has_checkpoint(out / "base"):
         text_encoder = with_words(modules.text_encoder, text_vocabulary())
-        save_checkpoint(out / "base", PocketModel(text_encoder, modules.transformer), 0, 0.0)
+        save_checkpoint(out / "base", PocketModel(text_encoder, with_layout(modules.transformer)), 0, 0.0)
 
 
 @dataclass(frozen=True)

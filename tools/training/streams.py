@@ -1,6 +1,6 @@
 """Endless random sets of pictures as numbers, made by worker processes beside the training.
 
-Layout legend: P panels of a set, n sets of a chunk, L text tokens.
+Layout legend: P panels of a set, n sets of a chunk, L text tokens, S squares of a panel.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ class SetChunk(NamedTuple):
     """n P pictures, the panels of a set next to each other."""
     text_ids: Tensor
     """int64 (n, L)"""
+    squares: Tensor
+    """float (n, P, S, NUMBERS): where the captions say that sprites stand."""
     given: Tensor
     """int64 (n,): which panels of each set are given, as an index into `GIVENS`."""
 
@@ -82,6 +84,7 @@ def _chunk(options: StreamOptions, tokenizer: PhraseTokenizer, rng: random.Rando
     return SetChunk(
         _drawing(samples, rng),
         pad_token_ids(captions, tokenizer.max_tokens, room),
+        torch.stack([tokenizer.squares(sample.caption, options.panels) for sample in samples]),
         torch.tensor([GIVENS.index(sample.given) for sample in samples]),
     )
 

@@ -12,28 +12,20 @@ from chatdit.tools.pocket import world
 from chatdit.tools.pocket.captions import caption, loose_caption
 from chatdit.tools.pocket.samples import Wishes, random_sample
 from chatdit.tools.pocket.scene import Placement, Scene, Thing
-from chatdit.tools.pocket.spots import (
-    CELL,
-    SIDE_STEP,
-    TURN_STEP,
-    spot_words,
-    text_vocabulary,
-    told_spots,
-)
+from chatdit.tools.pocket.spots import spot_words, text_vocabulary, told_spots
 
 
 def _untold(caption: str) -> str:
-    return re.sub(r" \[[xs]\d+[yr]\d+\]", "", caption)
+    return re.sub(r" \[\d+[xr]\d+\]", "", caption)
 
 
-def test_words_tell_where_a_sprite_stands_to_within_a_step() -> None:
+def test_words_tell_where_a_sprite_stands() -> None:
     rng = random.Random(0)
     for _ in range(200):
         for sprite in world.place(world.random_scene(rng), rng):
             (spot,) = told_spots(spot_words(sprite))
-            assert max(abs(spot.x - sprite.centre[0]), abs(spot.y - sprite.centre[1])) <= CELL / 2
-            assert abs(spot.side - sprite.side) <= SIDE_STEP / 2
-            assert abs(spot.rotation - sprite.rotation) <= TURN_STEP / 2
+            assert max(abs(spot.x - sprite.centre[0]), abs(spot.y - sprite.centre[1])) <= 0.5
+            assert (spot.side, spot.rotation) == (sprite.side, sprite.rotation)
 
 
 @pytest.mark.parametrize(("left", "side", "rotation"), [(-40, 60, 0), (250, 60, 40), (0, 400, -40)])
@@ -46,7 +38,7 @@ def test_every_sprite_is_told_behind_its_name() -> None:
     scene = Scene((Thing("cat", 2), Thing("dog")), "beach")
     sprites = tuple(Placement(s, None, x, 8, 60) for s, x in (("cat", 0), ("cat", 80), ("dog", 160)))
     told = caption(scene, sprites)
-    assert told == "two cats [x7y9] [s10r3] [x27y9] [s10r3] and a dog [x47y9] [s10r3] on the beach"
+    assert told == "two cats [30x38] [60r0] [110x38] [60r0] and a dog [190x38] [60r0] on the beach"
     assert _untold(told) == caption(scene) and len(told_spots(told)) == 3
     assert _untold(loose_caption(scene, random.Random(3), sprites)) == loose_caption(scene, random.Random(3))
 

@@ -14,7 +14,7 @@ from chatdit.tools.dit.loading import PocketDefaults, load_pocket_modules, save_
 from chatdit.tools.dit.model import DiT, Row, SamplingOptions, Segment
 from chatdit.tools.training.base import PocketModel, build_model
 from chatdit.tools.training.checkpoint import load_checkpoint, save_checkpoint
-from chatdit.tools.training.examples import Batch, panel_positions
+from chatdit.tools.training.examples import Batch, panel_positions, untold
 from chatdit.tools.training.few_step import (
     SMALL_FEW_STEP_RECIPE,
     FewStepRecipe,
@@ -49,7 +49,10 @@ def _batch(size: int = 2) -> Batch:
     given = torch.zeros(size, 256, dtype=torch.bool)
     given[0, :64] = True
     ids = torch.randint(1, 50, (size, 32), generator=generator)
-    return Batch(torch.randn(size, 256, 64, generator=generator), ids, panel_positions(1, canvas=False), given)
+    tokens = torch.randn(size, 256, 64, generator=generator)
+    squares = untold(size, 1, torch.device("cpu"))
+    squares[0, 0, 0] = torch.tensor([100.0, 120, 90, 5, 3])
+    return Batch(tokens, ids, panel_positions(1, canvas=False), given, squares)
 
 
 def test_a_student_begins_as_the_base(base: PocketModel) -> None:
@@ -67,7 +70,8 @@ def test_guidance_leads_away_from_the_empty_caption(base: PocketModel) -> None:
     batch, x, t = _batch(), torch.randn(2, 256, 64), torch.tensor([0.8, 0.3])
     wanted = base(x, t, batch)
     torch.testing.assert_close(guided_velocity(base, x, t, batch, 1.0), wanted, atol=1e-5, rtol=1e-4)
-    empty = base(x, t, batch._replace(text_ids=torch.zeros_like(batch.text_ids)))
+    nothing = {"text_ids": torch.zeros_like(batch.text_ids), "squares": torch.zeros_like(batch.squares)}
+    empty = base(x, t, batch._replace(**nothing))
     torch.testing.assert_close(
         guided_velocity(base, x, t, batch, 3.0), empty + 3 * (wanted - empty), atol=1e-4, rtol=1e-4
     )
@@ -158,7 +162,7 @@ def test_a_student_of_reflow_is_exported_as_a_plain_model_of_four_steps(tmp_path
 
 def test_the_sampler_goes_as_the_base_goes_while_they_are_equal(base: PocketModel, tmp_path: Path) -> None:
     modules = load_pocket_modules("pocket")
-    plain = PocketDefaults(4, 1.0, DEFAULTS.shift, 64, 64, 4)
+    plain = PocketDefaults(4, 1.0, DEFAULTS.shift, 64, 64, 4, layout=True)
     parts = (modules.autoencoder, base.text_encoder)
     save_pocket_folder(tmp_path / "base", base.transformer, *parts, plain, quantize=False)
     student = widened(base, 8)
@@ -172,7 +176,7 @@ def test_the_sampler_goes_as_the_base_goes_while_they_are_equal(base: PocketMode
 
 def test_a_folder_that_contradicts_itself_is_refused(base: PocketModel, tmp_path: Path) -> None:
     modules = load_pocket_modules("pocket")
-    plain = PocketDefaults(4, 1.0, DEFAULTS.shift, 64, 64, 4)
+    plain = PocketDefaults(4, 1.0, DEFAULTS.shift, 64, 64, 4, layout=True)
     parts = (modules.autoencoder, base.text_encoder)
     save_pocket_folder(tmp_path / "a", base.transformer, *parts, replace(plain, horizon=0.25), quantize=False)
     save_pocket_folder(tmp_path / "b", widened(base, 4).transformer, *parts, plain, quantize=False)

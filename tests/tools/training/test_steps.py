@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from chatdit.tools.training.base import BaseRecipe
-from chatdit.tools.training.examples import Batch
+from chatdit.tools.training.examples import Batch, untold
 from chatdit.tools.training.pooled import step_of
 from chatdit.tools.training.steps import RecordedStep, eager_step
 
@@ -17,9 +17,8 @@ from chatdit.tools.training.steps import RecordedStep, eager_step
 def _batch(size: int, device: str) -> Batch:
     tokens = torch.arange(size * 8.0, device=device).view(size, 2, 4) / 10
     nothing = torch.zeros(size, 2, dtype=torch.bool, device=device)
-    return Batch(
-        tokens, torch.ones(size, 3, dtype=torch.int64, device=device), torch.zeros(2, 3, device=device), nothing
-    )
+    ids, positions = torch.ones(size, 3, dtype=torch.int64, device=device), torch.zeros(2, 3, device=device)
+    return Batch(tokens, ids, positions, nothing, untold(size, 1, torch.device(device)))
 
 
 def _loss(model: nn.Module, batch: Batch) -> Tensor:

@@ -33,6 +33,7 @@ from chatdit.tools.training.examples import (
     given_panels,
     panel_positions,
     shrunk,
+    untold,
 )
 from chatdit.tools.training.muon import Muon, orthogonalised
 from chatdit.tools.training.pocket import DEFAULTS, train_pocket
@@ -197,7 +198,8 @@ def test_a_fresh_model_predicts_zero_and_given_tokens_cost_nothing() -> None:
     tokens = torch.randn(2, 256, 64)
     given = torch.zeros(2, 256, dtype=torch.bool)
     given[:, :128] = True
-    batch = Batch(tokens, torch.ones(2, 16, dtype=torch.int64), panel_positions(1, canvas=False), given)
+    squares = untold(2, 1, torch.device("cpu"))
+    batch = Batch(tokens, torch.ones(2, 16, dtype=torch.int64), panel_positions(1, canvas=False), given, squares)
     loss = flow_loss(model, batch)
     # the target is noise minus picture, both of unit variance
     assert loss.item() == pytest.approx(2.0, abs=0.15)

@@ -23,7 +23,7 @@ from chatdit.tools.pocket.scene import MAX_SPRITES, PICTURE_PIXELS
 from chatdit.tools.pocket.spots import text_vocabulary
 from chatdit.tools.pocket.vocabulary import SUBJECTS
 from chatdit.tools.training.base import TIME_SHIFT
-from chatdit.tools.training.examples import EMPTY_CAPTION_SHARE, GRID, Batch, encode_tokens
+from chatdit.tools.training.examples import EMPTY_CAPTION_SHARE, GRID, Batch, encode_tokens, untold
 from chatdit.tools.training.streams import StreamOptions, stream
 from chatdit.tools.training.trials.alignment import Draw
 from chatdit.tools.training.trials.class_teacher import derangement
@@ -128,7 +128,8 @@ def batch_of(pictures: TrialPictures, chosen: Tensor, pixels: int, told: Tensor 
     tokens, ids = pictures.tokens[pixels][chosen].float(), pictures.text_ids[chosen]
     given = torch.zeros(tokens.shape[:2], dtype=torch.bool, device=pictures.device)
     positions = picture_positions(pixels, pictures.device)
-    return Batch(tokens, ids if told is None else ids * told[:, None], positions, given)
+    squares = untold(len(tokens), 1, pictures.device)
+    return Batch(tokens, ids if told is None else ids * told[:, None], positions, given, squares)
 
 
 class TrialBatches:

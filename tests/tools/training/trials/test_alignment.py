@@ -18,7 +18,7 @@ from chatdit.tools.pocket.renderer import NO_CLASS, Renderer
 from chatdit.tools.pocket.samples import random_sample
 from chatdit.tools.pocket.spots import text_vocabulary
 from chatdit.tools.training.base import PocketModel
-from chatdit.tools.training.examples import GRID, Batch
+from chatdit.tools.training.examples import GRID, Batch, untold
 from chatdit.tools.training.trials.alignment import (
     Agreement,
     Alignment,
@@ -72,6 +72,7 @@ def _batch_and_draw() -> tuple[Batch, Draw]:
         torch.randint(1, 9, (SIZE, 4), generator=generator),
         picture_positions(SIDE, torch.device("cpu")),
         torch.zeros(SIZE, TOKENS, dtype=torch.bool),
+        untold(SIZE, 1, torch.device("cpu")),
     )
     draw = Draw(
         noise=torch.randn(tokens.shape, generator=generator),
