@@ -28,6 +28,8 @@ class Known:
     """What it shows, when words tell all of that."""
     earlier: tuple[ImageRef, ...] = ()
     """The versions that it came from by edits."""
+    caption: str = ""
+    """By which it was drawn, if it was."""
 
 
 @dataclass
@@ -85,7 +87,13 @@ class Context:
         taken = {given.id for given in self.inputs}
         name = next(f"input_{n}" for n in range(1, len(taken) + 2) if f"input_{n}" not in taken)
         given = InstructionInput(
-            id=name, image=known.image, role=role, picture=known.number, shows=known.shows, earlier=known.earlier
+            id=name,
+            image=known.image,
+            role=role,
+            caption=known.caption,
+            picture=known.number,
+            shows=known.shows,
+            earlier=known.earlier,
         )
         self.inputs.append(given)
         return name
@@ -108,7 +116,16 @@ class Context:
 def context_of(request: Request, described: Sequence[Draft] = ()) -> Context:
     """The pictures that `request` can refer to; `described` are drafts of the attached pictures' descriptions."""
     past = [
-        Known("past", f"#{p.number}", draft_of(p.output), p.number, p.image, _told(p.output), p.earlier)
+        Known(
+            "past",
+            f"#{p.number}",
+            draft_of(p.output),
+            p.number,
+            p.image,
+            _told(p.output),
+            p.earlier,
+            p.output.description,
+        )
         for p in request.pictures
     ]
     drafts = [*described, *[Draft()] * len(request.inputs)]

@@ -78,6 +78,8 @@ class InstructionInput(Data):
     image: ImageRef
     role: Role = "subject"
     description: str = ""
+    caption: str = ""
+    """By which it was drawn here, if it was."""
     picture: int | None = None
     """The session's picture number (`#7`) when it was made or shown earlier; None for a new file."""
     shows: OutputSpec | None = None

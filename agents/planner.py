@@ -38,7 +38,7 @@ def plan_instruction(instruction: Instruction, painter: Painter, seed: int = 0) 
     for outputs in agreeing_sets(drawn):
         target = None if len(outputs) > 1 else _edit_target(instruction, outputs[0], painter)
         if target is not None:
-            draft.edit(outputs[0], target)
+            draft.edit(outputs[0], target, looks=not painter.open_vocabulary)
         elif painter.open_vocabulary or not all(output.told for output in outputs):
             _draw_set(draft, outputs, painter)
         else:
@@ -90,8 +90,8 @@ class Draft:
         for index, output in enumerate(outputs):
             self.answers[output.id] = PlanOutput(id=output.id, node=name, index=index)
 
-    def edit(self, output: OutputSpec, target: InstructionInput) -> None:
-        """Add one `edit` node that changes `target` until it shows `output`."""
+    def edit(self, output: OutputSpec, target: InstructionInput, *, looks: bool = True) -> None:
+        """Add one `edit` node that changes `target` until it shows `output`; who cannot look is told what it shows."""
         name = f"edit_{len(self.nodes) + 1}"
         position = self.position(output)
         seed = derived_seed(self.seed, position) if position else self.seed
@@ -100,6 +100,8 @@ class Draft:
             "caption": output.description,
             "sampling": {"seed": seed},
         }
+        if not looks and (shown := target.description or target.caption):
+            args["shown"] = shown
         if mask := next((entry for entry in self.instruction.inputs if entry.role == "mask"), None):
             args["mask"] = {"$input": mask.id}
         if target.earlier:
@@ -149,13 +151,16 @@ class Draft:
 def _edit_target(instruction: Instruction, output: OutputSpec, painter: Painter) -> InstructionInput | None:
     """The input that `output` changes in place, unless another size is asked for.
 
-    A painter that looks for what changes needs words of all that both show; any other is told where by a mask.
+    A painter that looks for what changes needs words of all that both show; any other needs words of what the picture
+    shows, or a mask.
     """
     targets = [e for e in instruction.inputs if e.role == "edit_target" and e.id in output.references]
     masked = any(entry.role == "mask" for entry in instruction.inputs)
-    if not painter.open_vocabulary:
+    if painter.open_vocabulary:
+        targets = [entry for entry in targets if masked or entry.description or entry.caption]
+    else:
         targets = [entry for entry in targets if entry.shows is not None and output.told]
-    return targets[0] if targets and output.size is None and (masked or not painter.open_vocabulary) else None
+    return targets[0] if targets and output.size is None else None
 
 
 def _draw_set(draft: Draft, outputs: Sequence[OutputSpec], painter: Painter) -> None:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from chatdit.evals.effect_edit_words import FLOW_EDIT
 from chatdit.evals.effect_edits import EDITS
 from chatdit.evals.effects import Bench, Claim, Measured, Trial
 from chatdit.evals.judges.pocket_judge import look_at
@@ -116,6 +117,7 @@ CLAIMS: Mapping[str, Claim] = {
         company,
     ),
     **EDITS,
+    "edit-by-words": FLOW_EDIT,
 }
 
 

@@ -1,17 +1,18 @@
 """`edit`: a picture, and the words of what it shall show, to the picture with that changed and nothing else.
 
 Only what changes is painted, around pixels that are given (`Segment.known_mask`); outside of that the result has the
-picture's own pixels. A mask or boxes say where; without them a painter of the pocket world looks. Another place or
-style paints the whole picture with everything on its spot. What an earlier version shows as it is wanted is taken from
-there, so that a long row of edits is no worse than its first.
+picture's own pixels. A mask or boxes say where. Without them a painter of the pocket world looks, and one of any words
+is told what the picture shows (`tools/editing_by_words.py`). Another place or style paints the whole picture with
+everything on its spot. What an earlier version shows as it is wanted is taken from there, so that a long row of edits
+is no worse than its first.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from chatdit.tools.generate_request import Caption
 from chatdit.tools.tool import PainterDefaults, RunContext, Tool, narrowed
@@ -38,6 +39,8 @@ class EditInput(ToolInput):
     """White where the picture may change; of the picture's size."""
     earlier: tuple[ImageRef, ...] = Field(default=(), max_length=MAX_EARLIER)
     """The versions that the picture came from, oldest first; those of its size are looked at."""
+    shown: Annotated[str, StringConstraints(strip_whitespace=True, max_length=4000)] = ""
+    """What the picture shows now, for a painter of any words that is told no place."""
     sampling: Sampling = Sampling()
 
 
@@ -67,16 +70,17 @@ class Edit(Tool):
         if mask is not None and (mask.width, mask.height) != (request.image.width, request.image.height):
             expected = f"a mask of the picture's size, {size}; scale it or draw it again"
             return [Problem(path="mask", code="mask_size", expected=expected, got=f"{mask.width}x{mask.height}")]
-        if painter is None or not painter.open_vocabulary or request.boxes or mask is not None:
+        if painter is None or not _by_words(request, painter) or request.shown:
             return []
-        expected = "where to paint, since this painter cannot look; give a mask or boxes, or use generate"
-        return [Problem(path="boxes", code="no_boxes", expected=expected, got="none")]
+        expected = "what it shows or where to paint, since this painter cannot look; say it, or give a mask or boxes"
+        return [Problem(path="shown", code="no_place", expected=expected, got="none")]
 
     def estimate(self, inp: ToolInput, painter: PainterDefaults) -> Cost:
-        """One row of one picture."""
+        """One row of one picture; of words alone, two."""
         request = narrowed(inp, EditInput)
         tokens = (painter.width // painter.token_size) * (painter.height // painter.token_size)
-        return Cost(steps=request.sampling.steps or painter.steps, rows=1, tokens=tokens)
+        rows = 2 if _by_words(request, painter) else 1
+        return Cost(steps=request.sampling.steps or painter.steps, rows=rows, tokens=tokens)
 
     def run(self, inp: ToolInput, context: RunContext) -> EditOutput:
         """Look, paint, put back. Raises ToolError for words that are no scene of the painter's world, or no mask."""
@@ -89,6 +93,8 @@ class Edit(Tool):
         faults = self.validate(request, dit.defaults)
         if faults:
             raise ToolError("; ".join(map(str, faults)))
+        if _by_words(request, dit.defaults):
+            return self._worded(request, context, dit, started)
         store = context.store
         earlier = tuple(map(store.open_image, request.earlier))
         mask = _opened(request.mask, store)
@@ -99,9 +105,33 @@ class Edit(Tool):
             images=(store.put_image(made),),
             seconds=time.perf_counter() - started,
             warnings=_warnings(order, caption_warnings(dit, order.caption)),
-            report=_report(request, dit, order),
+            report=_report(request, dit, order.caption) | _painted(order),
             boxes=order.boxes,
         )
+
+    def _worded(self, request: EditInput, context: RunContext, dit: DiT, started: float) -> EditOutput:
+        """By words alone, wherever the painter finds what they change."""
+        from chatdit.tools.editing_by_words import edited_by_words, way_for, words_for
+        from chatdit.tools.in_context import caption_warnings
+
+        picture, way = context.store.open_image(request.image), way_for(dit)
+        words = words_for(dit, picture, request.caption, request.shown)
+        made = edited_by_words(
+            dit, picture, words, request.sampling, context.progress, way=way, preview=context.preview
+        )
+        guidance = way.guidance if request.sampling.guidance is None else request.sampling.guidance
+        return EditOutput(
+            images=(context.store.put_image(made),),
+            seconds=time.perf_counter() - started,
+            warnings=tuple(caption_warnings(dit, words.wanted)),
+            report=_report(request, dit, words.wanted) | {"guidance": guidance, "route": way.route},
+            boxes=(),
+        )
+
+
+def _by_words(request: EditInput, painter: PainterDefaults) -> bool:
+    """Whether nothing says where to paint, and the painter cannot look."""
+    return painter.open_vocabulary and not request.boxes and request.mask is None
 
 
 def _opened(mask: MaskRef | ImageRef | None, store: ArtifactStore) -> Image.Image | None:
@@ -116,14 +146,19 @@ def _warnings(order: Order, of_caption: list[str]) -> tuple[str, ...]:
     return () if order.restored else ("nothing had to change",)
 
 
-def _report(request: EditInput, dit: DiT, order: Order) -> dict[str, float | int | str]:
+def _report(request: EditInput, dit: DiT, caption: str) -> dict[str, float | int | str]:
     sampling = request.sampling
     return {
         "painter": dit.name,
         "weights": dit.weights_hash,
         "steps": sampling.steps or dit.defaults.steps,
         "guidance": dit.defaults.guidance if sampling.guidance is None else sampling.guidance,
-        "caption_1": order.caption,
+        "caption_1": caption,
+    }
+
+
+def _painted(order: Order) -> dict[str, float | int | str]:
+    return {
         "painted": "all" if order.whole else len(order.boxes),
         "restored": order.restored,
     }

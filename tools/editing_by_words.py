@@ -71,7 +71,7 @@ def way_for(dit: DiT) -> Way:
     """The way that suits a painter."""
     if not dit.defaults.open_vocabulary:
         return POCKET
-    return DISTILLED if dit.transformer.config["guidance_embeds"] else UNGUIDED
+    return DISTILLED if dit.defaults.guidance > 1 else UNGUIDED
 
 
 def words_for(dit: DiT, picture: Image.Image, wanted: str, shown: str = "", seed: int = 0) -> Words:

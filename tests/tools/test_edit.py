@@ -60,7 +60,7 @@ def test_only_what_changes_is_painted(pocket: DiT, store: ArtifactStore, picture
     assert changed.sum() > 100 and rows.min() >= 115 and rows.max() < 225 and columns.max() < 115
     fox = after[140:200, 35:85].mean(axis=(0, 1))
     assert fox[2] > fox[0] + 30, "it is blue now"
-    assert made.report["painted"] == 1 and "[x" in str(made.report["caption_1"]) and not made.warnings
+    assert made.report["painted"] == 1 and "r0]" in str(made.report["caption_1"]) and not made.warnings
 
 
 def test_pictures_of_other_sizes_keep_their_pixels(pocket: DiT, store: ArtifactStore, picture: Image.Image) -> None:
@@ -169,8 +169,8 @@ def test_a_painter_that_cannot_look_needs_boxes(flux_like: RecordingDiT, store: 
     grey = store.put_image(Image.new("RGB", (64, 64), (90, 90, 90)))
     request = EditInput(image=grey, caption="a red door")
     (problem,) = Edit().validate(request, flux_like.defaults)
-    assert problem.code == "no_boxes"
-    with pytest.raises(ToolError, match="give a mask or boxes"):
+    assert problem.code == "no_place"
+    with pytest.raises(ToolError, match="say it, or give a mask or boxes"):
         Edit().run(request, flux_like.context(store))
     boxed = request.model_copy(update={"boxes": (Box(x1=0, y1=0, x2=0.5, y2=0.5),)})
     assert Edit().validate(boxed, flux_like.defaults) == []
@@ -180,10 +180,26 @@ def test_a_painter_that_cannot_look_needs_boxes(flux_like: RecordingDiT, store: 
     assert segment.known_mask[128:].all() and flux_like.rows[0].caption == "a red door"
 
 
-def test_cost_is_one_row(flux_like: RecordingDiT, store: ArtifactStore) -> None:
+def test_cost_is_one_row_or_by_words_two(flux_like: RecordingDiT, store: ArtifactStore) -> None:
     grey = store.put_image(Image.new("RGB", (64, 64)))
-    cost = Edit().estimate(EditInput(image=grey, caption="a cat", sampling=Sampling(steps=5)), flux_like.defaults)
-    assert (cost.steps, cost.rows, cost.tokens) == (5, 1, 256)
+    request = EditInput(image=grey, caption="a cat", shown="a dog", sampling=Sampling(steps=5))
+    cost = Edit().estimate(request, flux_like.defaults)
+    assert (cost.steps, cost.rows, cost.tokens) == (5, 2, 256)
+    boxed = request.model_copy(update={"boxes": (Box(x1=0, y1=0, x2=0.5, y2=0.5),)})
+    assert Edit().estimate(boxed, flux_like.defaults).rows == 1
+
+
+def test_a_painter_of_any_words_edits_by_what_is_shown_and_wanted(
+    flux_like: RecordingDiT, store: ArtifactStore
+) -> None:
+    grey = store.put_image(Image.new("RGB", (256, 256), (90, 90, 90)))
+    request = EditInput(image=grey, caption="a red door", shown="a blue door", sampling=Sampling(seed=5))
+    assert Edit().validate(request, flux_like.defaults) == []
+    made = Edit().run(request, flux_like.context(store))
+    assert isinstance(made, EditOutput)
+    (row,) = flux_like.rows
+    assert row.trajectory == "edited" and row.source is not None and row.source.caption == "a blue door"
+    assert row.caption == "a red door" and row.seed == 5 and made.report["route"] == "flow_edit"
 
 
 def test_cancelling_keeps_nothing(pocket: DiT, store: ArtifactStore, picture: Image.Image) -> None:
