@@ -37,7 +37,7 @@ class _ClauseReader(NounReader):
             "style": lambda w: self.clause.styles.append(str(w.value)),
             "undrawable": lambda w: self.clause.left_out.append(w.text), "colour": self._colour,
             "negation": lambda w: self.clause.unknown.append(w.text),
-            "or": self._or, "unknown": self._unknown,
+            "or": self._or, "unknown": self._unknown, "way": self._way,
             **dict.fromkeys(("draw", "make", "put", "turn", "add", "again", "instead", "only"), self._verb),
         }  # fmt: skip
 
@@ -214,6 +214,9 @@ class _ClauseReader(NounReader):
 
     def _colour(self, word: Lexeme) -> None:
         self.clause.unknown.append(word.text)
+
+    def _way(self, word: Lexeme) -> None:
+        self.clause.ways.append("upright" if word.value == "upright" else "afresh")
 
     def _or(self, _: Lexeme) -> None:
         self.clause.questions.append("I draw exactly what is asked: which side of the 'or' do you want?")

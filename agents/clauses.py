@@ -9,6 +9,7 @@ from typing import Literal
 from chatdit.agents.instruction import Accessory, Position, RelationKind
 from chatdit.agents.lexer import Lexeme
 from chatdit.agents.lexicon import Kind
+from chatdit.tools.edit import EditWay
 from chatdit.tools.pocket.vocabulary import Size
 
 FOCUS = -1
@@ -79,6 +80,7 @@ class Clause:
     """The picture that the whole sentence is about."""
     models: list[tuple[Lexeme, Literal["style", "layout"]]] = field(default_factory=list)
     """Pictures that lend their style or layout: "in the style of image 2"."""
+    ways: list[EditWay] = field(default_factory=list)
     everything: bool = False
     kept: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
@@ -110,6 +112,7 @@ class Clause:
             or placed
             or bool(self.pronoun and not self.is_only)
             or self.is_again
+            or bool(self.ways)
         )
 
     def counts_on(self, subjects: Sequence[str]) -> bool:

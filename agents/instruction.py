@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue, computed_field, model_validator
 
+from chatdit.tools.edit import EditWay
 from chatdit.tools.types import Data, ImageRef, Role
 
 Position = Literal["left", "right", "top", "bottom", "middle"]
@@ -54,6 +55,8 @@ class OutputSpec(Data):
     """Ids of inputs or of earlier outputs that this picture must agree with."""
     size: tuple[int, int] | None = None
     """Width and height in pixels; None leaves it to the painter."""
+    ways: tuple[EditWay, ...] = ()
+    """How it is changed, where no caption says that."""
     told: bool = False
     """True when `description` tells all that it shows: no picture need be seen to draw it."""
 

@@ -20,7 +20,7 @@ Kind = Literal[
     "put", "turn", "add", "remove", "replace", "keep", "gone", "again", "instead", "instead_of", "with", "into",
     "from", "picture", "picture_number", "ordinal", "each", "then", "and", "or", "comma", "colon", "stop", "item",
     "aspect", "season", "every", "swap", "only", "filler", "undrawable", "colour", "negation", "attached", "yes",
-    "wear", "worn", "unknown",
+    "wear", "worn", "way", "unknown",
 ]  # fmt: skip
 
 
@@ -41,6 +41,12 @@ _GRAMMAR: Mapping[Kind, Mapping[str | int, tuple[str, ...]]] = {
         "halo": ("halo", "halos"),
         "badge": ("badge", "name badge", "medal", "badges"),
         "": ("what it wears", "what he wears", "what she wears"),
+    },
+    "way": {
+        "afresh": ("repair", "restore", "sharpen", "deblur", "sharp", "sharper", "crisp", "in focus", "out of focus",
+                   "blurred", "blurry", "blurred by motion", "motion blur", "the blur", "noisy", "grainy", "denoise",
+                   "blurred by a turn of the camera", "shaken"),
+        "upright": ("straighten", "upright", "crooked", "straight", "tilted", "lopsided", "level it"),
     },
     "resize": {
         1: ("bigger", "larger", "enlarge", "enlarged", "grow", "grows", "much bigger", "a bit bigger"),
@@ -233,7 +239,8 @@ _GRAMMAR: Mapping[Kind, Mapping[str | int, tuple[str, ...]]] = {
                     "of it", "as is", "as it is", "unchanged", "the one", "there is", "there are", "nothing else",
                     "and nothing else", "nothing besides", "nothing else may change", "change nothing else",
                     "and change nothing else", "leave everything else as it is", "keep the rest", "belong together",
-                    "that belong together", "the mask", "in the mask", "inside the mask", "within the mask",
+                    "that belong together", "retouch", "retouch it", "the mask", "in the mask", "inside the mask",
+                    "within the mask",
                     "with the mask", "using the mask", "use the mask", "where the mask is white", "in the masked area",
                     "inside the masked area", "in the masked part", "in the masked region", "the masked area",
                     "in the marked area", "inside the marked area", "where it is marked", "in the white area",

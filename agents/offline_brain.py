@@ -168,7 +168,7 @@ class _Parse:
         if free:
             self._record(fitted.draft, built, describe_freely(segment.lexemes, built))
             return
-        if built.base is not None and not questions and same_picture(fitted.draft, built.base):
+        if built.base is not None and not questions and not built.ways and same_picture(fitted.draft, built.base):
             questions.append("That would change nothing in the picture. What should change?")
         self.questions += questions
         if built.draft.elements and not questions:
@@ -184,6 +184,7 @@ class _Parse:
             output = output.model_copy(update={"told": True})
         if built.edited and built.sources:
             self.kept.append("everything else")
+            output = output.model_copy(update={"ways": built.ways})
         self.outputs.append(output)
         drawn = Draft(output.elements, draft.relation, output.background, output.style)
         self.context.outputs.append(Known("output", output.id, drawn, shows=output if output.told else None))

@@ -100,6 +100,8 @@ class Draft:
             "caption": output.description,
             "sampling": {"seed": seed},
         }
+        if looks and output.ways:
+            args["ways"] = list(output.ways)
         if not looks and (shown := target.description or target.caption):
             args["shown"] = shown
         if mask := next((entry for entry in self.instruction.inputs if entry.role == "mask"), None):

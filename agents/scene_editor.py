@@ -8,6 +8,7 @@ from chatdit.agents.anaphora import Context, Known
 from chatdit.agents.clauses import FOCUS, Change, Clause, Noun
 from chatdit.agents.drafts import OPPOSITE, Draft, too_many
 from chatdit.agents.instruction import Accessory, Element, RelationKind
+from chatdit.tools.edit import EditWay
 from chatdit.tools.pocket.vocabulary import SIZES, TINTS
 from chatdit.tools.types import Role
 
@@ -23,6 +24,8 @@ class Built:
     edited: bool = False
     base: Draft | None = None
     """The draft before an edit that must change it; None for new pictures and for another try."""
+    ways: tuple[EditWay, ...] = ()
+    """How a picture is changed, where no draft says that."""
 
 
 class SceneEditor:
@@ -48,6 +51,7 @@ class SceneEditor:
         self.built.notices += self.clause.notices
         self.built.questions += self.clause.questions
         self.built.draft = draft
+        self.built.ways = tuple(dict.fromkeys((*self.built.ways, *self.clause.ways)))
         return self.built
 
     def _name_by_look(self, noun: Noun) -> bool:

@@ -10,7 +10,7 @@ is no worse than its first.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from chatdit.tools.dit.model import DiT
     from chatdit.tools.editing import Order
 
+EditWay = Literal["afresh", "upright"]
+"""What no caption says of an edit: all is painted anew on its spot, as a blurred picture needs; or what is turned is
+set upright."""
 MAX_BOXES = 12
 MAX_EARLIER = 12
 
@@ -41,6 +44,8 @@ class EditInput(ToolInput):
     """The versions that the picture came from, oldest first; those of its size are looked at."""
     shown: Annotated[str, StringConstraints(strip_whitespace=True, max_length=4000)] = ""
     """What the picture shows now, for a painter of any words that is told no place."""
+    ways: tuple[EditWay, ...] = ()
+    """For a painter that looks."""
     sampling: Sampling = Sampling()
 
 
@@ -98,13 +103,14 @@ class Edit(Tool):
         store = context.store
         earlier = tuple(map(store.open_image, request.earlier))
         mask = _opened(request.mask, store)
-        asked = Asked(store.open_image(request.image), request.caption, earlier, request.boxes, mask)
+        picture = store.open_image(request.image)
+        asked = Asked(picture, request.caption, earlier, request.boxes, mask, request.ways)
         order = order_for(dit, asked, request.sampling.seed)
         made = edited(dit, order, request.sampling, context.progress, preview=context.preview)
         return EditOutput(
             images=(store.put_image(made),),
             seconds=time.perf_counter() - started,
-            warnings=_warnings(order, caption_warnings(dit, order.caption)),
+            warnings=_warnings(request, order, caption_warnings(dit, order.caption)),
             report=_report(request, dit, order.caption) | _painted(order),
             boxes=order.boxes,
         )
@@ -140,7 +146,9 @@ def _opened(mask: MaskRef | ImageRef | None, store: ArtifactStore) -> Image.Imag
     return store.open_mask(mask) if isinstance(mask, MaskRef) else store.open_image(mask).convert("L")
 
 
-def _warnings(order: Order, of_caption: list[str]) -> tuple[str, ...]:
+def _warnings(request: EditInput, order: Order, of_caption: list[str]) -> tuple[str, ...]:
+    if "afresh" in request.ways:
+        of_caption = [*of_caption, "it is painted anew from what could be seen; what could not is the painter's own"]
     if order.boxes:
         return tuple(of_caption)
     return () if order.restored else ("nothing had to change",)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from chatdit.tools.dit.model import DiT
 from chatdit.tools.dit.rows import Row, Segment
+from chatdit.tools.edit import EditWay
 from chatdit.tools.fitting import pad_to, resize_to
 from chatdit.tools.in_context import Drawing, sampled_pictures
 from chatdit.tools.pixels import to_tensor
@@ -43,6 +44,7 @@ class Asked:
     earlier: tuple[Image.Image, ...] = ()
     boxes: tuple[Box, ...] = ()
     mask: Image.Image | None = None
+    ways: tuple[EditWay, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +83,7 @@ def order_for(dit: DiT, asked: Asked, seed: int) -> Order:
         raise ToolError(
             f"{asked.caption!r} is no scene that {dit.name} can draw: expected subjects, a place and a style"
         )
-    if found.repaint is None:
+    if found.repaint is None or "afresh" in asked.ways:
         return _boxed(asked.picture, caption, (_WHOLE,), seed)
     return _retouched(dit, asked, found, seed)
 
@@ -105,7 +107,7 @@ def edited(dit: DiT, order: Order, sampling: Sampling, progress: ProgressCallbac
 def _looked_at(dit: DiT, asked: Asked, seed: int) -> Retouch | None:
     frames = [to_tensor(_framed(dit, picture)) for picture in (asked.picture, *_versions(asked))]
     reading, *earlier = _reader().read(torch.stack(frames))
-    return retouch(reading, asked.caption, random.Random(seed), earlier)
+    return retouch(reading, asked.caption, random.Random(seed), earlier, upright="upright" in asked.ways)
 
 
 def _versions(asked: Asked) -> list[Image.Image]:

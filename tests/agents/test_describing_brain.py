@@ -71,6 +71,23 @@ def test_a_black_and_white_picture_beside_another_is_a_mask(words: str) -> None:
     assert node.tool == "edit" and node.args["mask"] == {"$input": "input_2"}
 
 
+@pytest.mark.parametrize(
+    ("words", "way"),
+    [
+        ("This photo is out of focus. Make it sharp.", "afresh"),
+        ("Please repair this picture, it is blurred by motion.", "afresh"),
+        ("The cat is crooked. Straighten it.", "upright"),
+        ("Turn the cat in this picture upright.", "upright"),
+    ],
+)
+def test_repairs_change_no_word_of_what_is_shown(words: str, way: str) -> None:
+    instruction = _parse(words)
+    (output,) = instruction.outputs
+    assert output.description == "a cat left of a lantern on the beach" and output.ways == (way,)
+    (node,) = make_brain("offline").plan(instruction, painter=Painter()).nodes
+    assert node.tool == "edit" and node.args["ways"] == [way]
+
+
 def test_a_mask_needs_a_picture_of_its_size() -> None:
     alone = InstructionInput(id="input_1", image=IMAGE)
     small = InstructionInput(id="input_2", image=ImageRef(sha256="b" * 64, width=64, height=64))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from chatdit.tools.artifacts import ArtifactStore
 from chatdit.tools.dit.model import DiT
@@ -139,6 +139,22 @@ def test_a_place_that_was_there_before_comes_back(pocket: DiT, store: ArtifactSt
     back = EditInput(image=second.images[0], caption="a fox left of a cat on the beach", earlier=(first,))
     third, restored = _run(pocket, store, back)
     assert third.report["restored"] and (restored == _levels(picture)).mean() > 0.9
+
+
+def test_a_blurred_picture_is_painted_anew(pocket: DiT, store: ArtifactStore, picture: Image.Image) -> None:
+    blurred = picture.filter(ImageFilter.GaussianBlur(2.5))
+    request = EditInput(
+        image=store.put_image(blurred), caption="a fox left of a cat on the beach", ways=("afresh",),
+        sampling=Sampling(steps=4),
+    )  # fmt: skip
+    made, after = _run(pocket, store, request)
+    assert made.report["painted"] == "all" and any("painted anew" in warning for warning in made.warnings)
+
+    def edges(levels: Levels) -> float:
+        return float(np.abs(np.diff(levels, axis=1)).mean())
+
+    assert edges(after) > 1.5 * edges(_levels(blurred))
+    assert [s.x < 128 for s in told_spots(str(made.report["caption_1"]))] == [True, False]
 
 
 def test_versions_of_another_size_are_left_aside(pocket: DiT, store: ArtifactStore, picture: Image.Image) -> None:

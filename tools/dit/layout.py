@@ -1,10 +1,9 @@
-"""Where things stand: words of a caption that say so, and the same told to the transformer token by token.
+"""What a transformer with layout channels is told: where each image token lies in the square that covers it.
 
-"a cat [133x160] [96r354] on the beach" says that the cat's square has its middle at (133, 160) pixels, sides of 96 and
-is turned by -6 degrees. Text tokens of such words are coarse. A transformer with layout channels is told the rest
-exactly: beside its latent every image token brings where it lies within the square that covers it, and what the text
-encoder says of that square's thing. That is grounding by channels, as boxes and depth are given to FLUX's Control and
-Fill models, with the coordinates of coordinate networks (arXiv 2006.10739).
+The words of squares (`square_words.py`) are coarse as text tokens. Here every image token brings, beside its latent,
+where exactly it lies within its square, and what the text encoder says of that square's thing. That is grounding by
+channels, as boxes and depth are given to FLUX's Control and Fill models, with the coordinates of coordinate networks
+(arXiv 2006.10739).
 
 Layout legend: B batch, S squares of a picture, N image tokens of a picture, L text tokens, D text width.
 """
@@ -12,23 +11,19 @@ Layout legend: B batch, S squares of a picture, N image tokens of a picture, L t
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+from chatdit.tools.dit.square_words import Spot
 
 if TYPE_CHECKING:
     from chatdit.tools.dit.packing import Grid
     from chatdit.tools.dit.painter import Painter
     from chatdit.tools.dit.rows import Row, Segment
 
-PICTURE = 256
-"""Pixels of the side of pictures whose squares have words."""
-CELL, SIDE_STEP, TURN_STEP = 4, 6, 6
-"""Pixels of a centre, pixels of a side and degrees of an angle between two text tokens."""
-CELLS, SIDES, TURNS = PICTURE // CELL, 40, 7
 MOST_SQUARES = 6
 NUMBERS = 5
 """Of a square: x, y, side in pixels, angle in degrees, and the text token that is told of it."""
@@ -37,8 +32,6 @@ GEOMETRY = 6 + 2 * (1 + 2 * _WAVES)
 """Channels of where a token lies; those of what the text encoder says come behind."""
 _REACH = 1.9
 """Half sides from the middle up to which a token belongs to a square: what is worn stands out of it."""
-_CENTRE, _MEASURE = re.compile(r"\[(\d+)x(\d+)\]"), re.compile(r"\[(\d+)r(\d+)\]")
-_PANEL = re.compile(r"\[panel(\d+)\]")
 
 
 def layout_width(text_width: int) -> int:
@@ -49,57 +42,6 @@ def layout_width(text_width: int) -> int:
 def latent_part(channels: int, text_width: int, *, layout: bool) -> int:
     """How many of a transformer's input channels are a token's latent."""
     return channels - layout_width(text_width) if layout else channels
-
-
-class Spot(NamedTuple):
-    """A sprite's square as its words tell it: the centre and side in pixels, the angle in whole degrees."""
-
-    x: float
-    y: float
-    side: int
-    rotation: int
-
-
-class Told(NamedTuple):
-    """A square in a caption: in which panel, counted from 0, and which word of the caption told it last."""
-
-    panel: int
-    spot: Spot
-    word: int
-
-
-def words_of(spot: Spot) -> str:
-    """The two words of a square."""
-    return f"[{max(0, round(spot.x))}x{max(0, round(spot.y))}] [{spot.side}r{spot.rotation % 360}]"
-
-
-def squares_of(words: list[str]) -> list[Told]:
-    """The squares that the words of a caption tell, in order."""
-    found: list[Told] = []
-    panel, centre = 0, None
-    for at, word in enumerate(words):
-        if tag := _PANEL.fullmatch(word):
-            panel = int(tag[1]) - 1
-        elif match := _CENTRE.fullmatch(word):
-            centre = float(match[1]), float(match[2])
-        elif (match := _MEASURE.fullmatch(word)) and centre is not None:
-            turn = int(match[2]) % 360
-            found.append(Told(panel, Spot(*centre, int(match[1]), turn - 360 if turn > 180 else turn), at))
-            centre = None
-    return found
-
-
-def token_word(word: str) -> str:
-    """The word that has a text token: a coarse one for words of squares, any other as it is."""
-    if match := _CENTRE.fullmatch(word):
-        x, y = (min(CELLS - 1, int(n) // CELL) for n in match.groups())
-        return f"[x{x}y{y}]"
-    if match := _MEASURE.fullmatch(word):
-        turn = int(match[2]) % 360
-        turn -= 360 * (turn > 180)
-        step = min(TURNS - 1, max(0, round(turn / TURN_STEP) + TURNS // 2))
-        return f"[s{min(SIDES - 1, round(int(match[1]) / SIDE_STEP))}r{step}]"
-    return word
 
 
 def square_tensor(told: list[tuple[Spot, int]]) -> Tensor:

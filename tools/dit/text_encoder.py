@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chatdit.tools.dit.layout import Told, square_tensor, squares_of, token_word
+from chatdit.tools.dit.layout import square_tensor
+from chatdit.tools.dit.square_words import Told, squares_of, token_word
 
 PAD = 0
 TOKEN_BUCKET = 32

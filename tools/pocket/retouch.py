@@ -29,7 +29,7 @@ _TRIES, _LEAST_SIDE = 24, 40
 _ASIDE = 40
 _SLACK = 12
 """Pixels that a side may be off what its word means, as a reader tells it."""
-_STILL, _STILL_TURN = 8, 15
+_STILL, _STILL_TURN = 8, 9
 """Pixels and degrees by which one sprite is read differently in two pictures."""
 
 
@@ -51,12 +51,14 @@ class Retouch(NamedTuple):
     """The earlier version that is begun with; None for the picture itself."""
 
 
-def retouch(reading: Reading, caption: str, rng: random.Random, earlier: Sequence[Reading] = ()) -> Retouch | None:
+def retouch(
+    reading: Reading, caption: str, rng: random.Random, earlier: Sequence[Reading] = (), *, upright: bool = False
+) -> Retouch | None:
     """How the picture that `reading` tells of comes to show `caption`; None where that is no scene of this world.
 
     A sprite of another look, subject or size keeps its spot; one that is not wanted goes, and one that is new finds
     room. A caption of another place or style paints the whole picture, unless a version among `earlier` (oldest first)
-    had them.
+    had them. With `upright` nothing stays turned.
     """
     read = read_caption(caption)
     if read is None or check(read.scene):
@@ -66,6 +68,8 @@ def retouch(reading: Reading, caption: str, rng: random.Random, earlier: Sequenc
     alike = [v for v, r in enumerate(earlier) if (r.background, r.style) == (scene.background, scene.style)]
     colours = scene.style not in COLOURLESS
     after = _stood(scene, before, [s for v in alike for s in versions[v]], colours=colours, rng=rng)
+    if upright:
+        after = tuple(replace(sprite, rotation=0) for sprite in after)
     told = read.with_spots(caption, after)
     base = None
     if (scene.background, scene.style) != (reading.background, reading.style):

@@ -2,14 +2,14 @@
 
 A caption leaves open where its subjects stand. A model that is told so need not settle it while it draws, each part
 of a sprite for itself; what settles it is `composer`, or whoever asks. The words are those of a layout (as boxes with
-phrases are for CreatiLayout, arXiv 2412.03859), in the caption itself; `tools/dit/layout.py` reads them.
+phrases are for CreatiLayout, arXiv 2412.03859), in the caption itself; `tools/dit/square_words.py` reads them.
 """
 
 from __future__ import annotations
 
 import re
 
-from chatdit.tools.dit.layout import CELLS, SIDES, TURNS, Spot, squares_of, words_of
+from chatdit.tools.dit.square_words import CELLS, SIDES, TURNS, Spot, squares_of, words_of
 from chatdit.tools.pocket.scene import Placement
 from chatdit.tools.pocket.vocabulary import caption_vocabulary
 

@@ -10,19 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from chatdit.tools.dit.layout import (
-    GEOMETRY,
-    MOST_SQUARES,
-    NUMBERS,
-    Spot,
-    layout_channels,
-    square_tensor,
-    squares_of,
-    token_word,
-    words_of,
-)
+from chatdit.tools.dit.layout import GEOMETRY, MOST_SQUARES, NUMBERS, layout_channels, square_tensor
 from chatdit.tools.dit.loading import load_pocket_modules, save_pocket_folder
 from chatdit.tools.dit.model import DiT, Row, SamplingOptions, Segment
+from chatdit.tools.dit.square_words import Spot, squares_of, token_word, words_of
 from chatdit.tools.dit.text_encoder import PhraseTokenizer
 from chatdit.tools.pocket.captions import caption, joint_caption
 from chatdit.tools.pocket.scene import Placement, Scene, Thing

@@ -54,6 +54,13 @@ def test_what_is_not_wanted_goes_and_the_rest_stays() -> None:
     assert found == Retouch(f"a cat {spot_words(CAT)} on the beach", tuple(_around(FOX)))
 
 
+def test_what_is_turned_is_set_upright_on_its_spot() -> None:
+    turned = replace(CAT, rotation=14)
+    found = retouch(_reading(FOX, turned), BEFORE, random.Random(0), upright=True)
+    assert found is not None and spot_words(replace(CAT, rotation=0)) in found.caption
+    assert set(found.repaint or ()) == _around(turned) | _around(replace(CAT, rotation=0))
+
+
 def test_what_is_left_alone_keeps_its_size() -> None:
     found = _retouched(_reading(FOX, CAT), "a fox on the beach")
     assert spot_words(FOX) in found.caption and set(found.repaint or ()) == _around(CAT)
