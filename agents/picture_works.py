@@ -13,7 +13,6 @@ from chatdit.agents.instruction import OutputSpec, PictureWork
 from chatdit.agents.lexer import Lexeme
 from chatdit.agents.lexicon import Kind
 from chatdit.agents.work_grammar import GRAMMAR, POLITE, Pictures, WorkRequest
-from chatdit.tools.catalogue import TOOLS
 from chatdit.tools.types import Role
 
 _LONGEST = 200
@@ -56,11 +55,8 @@ def plan_work(request: WorkRequest, context: Context, outputs: Sequence[OutputSp
     """Which pictures go in and which come out, as data.
 
     `outputs` are those that the same message asks for; what comes out is counted on from there. A question where a
-    picture is not there; None where the words can only mean what a single picture shows ("put them side by side"), or
-    no tool does it.
+    picture is not there; None where the words can only mean what a single picture shows ("put them side by side").
     """
-    if request.tool not in TOOLS:
-        return None
     found = _meant(request.pictures, context, outputs)
     if isinstance(found, str):
         return found

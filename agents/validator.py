@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from chatdit.agents.dataflow import Place, Slot, fill, find_cycle, parse_slot, raw_slots, run_order
 from chatdit.agents.instruction import Instruction
 from chatdit.agents.plan import Budget, InputSlot, Node, Plan
+from chatdit.tools.compose import ComposeInput
 from chatdit.tools.tool import PainterDefaults, Tool
 from chatdit.tools.types import ImageRef, Problem, ToolInput
 
@@ -197,11 +198,10 @@ def _answers(plan: Plan, instruction: Instruction) -> Iterator[Problem]:
 
 def _sizes(asked: ToolInput) -> Sizes | None:
     """What the input says itself; with `panels` a picture a panel, with an `image` one of its size; else not known."""
-    said = getattr(asked, "sizes", None)
-    if callable(said):
-        return tuple(said())
+    if isinstance(asked, ComposeInput):
+        return asked.sizes()
     image, panels = getattr(asked, "image", None), getattr(asked, "panels", None)
-    if isinstance(image, ImageRef):
+    if isinstance(image, ImageRef) and not getattr(asked, "instances", False):
         return ((image.width, image.height),)
     if not isinstance(panels, tuple):
         return None

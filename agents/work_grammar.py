@@ -213,12 +213,16 @@ def _segment(found: re.Match[str]) -> WorkRequest | None:
     if not phrase or re.fullmatch(_ONE, phrase) or re.fullmatch(_MANY, phrase):
         return None
     pictures = _pictures(found["pics"]) if found["pics"] else Pictures("last")
+    if found["mask"]:
+        return WorkRequest(
+            "segment", {"phrase": phrase, "shown": "mask"}, pictures, f"the mask of the {phrase} of {{}}"
+        )
     return WorkRequest("segment", {"phrase": phrase}, pictures, f"the {phrase} of {{}}")
 
 
 def _no_background(found: re.Match[str]) -> WorkRequest:
     pictures = _pictures(found["pics"]) if found["pics"] else Pictures("last")
-    return WorkRequest("segment", {"phrase": "everything but the background"}, pictures, "{} without its background")
+    return WorkRequest("segment", {"phrase": "everything"}, pictures, "{} without its background")
 
 
 _FROM = rf"(?: (?:from|in|of|out of|on) {_PIC})?"
@@ -245,6 +249,7 @@ _TIMES += rf"|(?:a )?factor (?:of )?(?P<factor>{_NUMBER}|\d*\.\d+)"
 _DEGREES = rf"(?P<over> upside down)|(?: by)?(?: (?P<degrees>90|180|270) ?(?:degrees|°|deg))?{_WAY}"
 _MIRRORED = r"(?: (?P<way>horizontally|vertically|left to right|upside down|top to bottom|sideways))?"
 _PHRASE = r"(?:the |a |an )?(?P<phrase>[a-z][a-z' -]{1,60}?)"
+_TAKE = r"cut out|select|segment|isolate|extract|crop out|(?P<mask>mask(?: out)?)"
 _A = r"(?:an? |the |one )?"
 
 _RULES: Sequence[tuple[str, Callable[[re.Match[str]], WorkRequest | None]]] = (
@@ -259,8 +264,8 @@ _RULES: Sequence[tuple[str, Callable[[re.Match[str]], WorkRequest | None]]] = (
     (rf"(?:{_SIZE} {_PICTURE}|(?:resize|scale|rescale) {_PICS})(?: up| down)?{_TO} (?:{_TIMES})", _scale),
     (rf"(?:rotate|turn) {_PICS}(?:{_DEGREES})", _rotate),
     (rf"(?:flip|mirror) {_PIC}{_MIRRORED}", _flip),
-    (rf"(?:cut out|select|segment|isolate|extract|crop out|mask out) {_PHRASE}{_FROM}", _segment),
-    (rf"{_BRING} {_A}(?:mask|cut-?out|selection) (?:of|for) {_PHRASE}{_FROM}", _segment),
+    (rf"(?:{_TAKE}) {_PHRASE}{_FROM}", _segment),
+    (rf"{_BRING} {_A}(?:(?P<mask>mask)|cut-?out|selection) (?:of|for) {_PHRASE}{_FROM}", _segment),
     (rf"(?:remove|take away|erase|delete|cut away) the background(?: (?:of|from|in) {_PIC})?", _no_background),
 )
 GRAMMAR = tuple((re.compile(pattern), build) for pattern, build in _RULES)

@@ -167,11 +167,11 @@ def _past_pictures(turns: Sequence[Turn]) -> tuple[PastPicture, ...]:
     for turn in turns:
         for picture in turn.images:
             edited = _edited(turn, picture)
-            before = () if edited is None else tuple(dict.fromkeys((*versions.get(edited, ()), edited)))
+            before = [] if edited is None else list(dict.fromkeys((*versions.get(edited, ()), edited)))
             if len(before) > MAX_EARLIER:
-                before = (before[0], *before[1 - MAX_EARLIER :])
-            versions.setdefault(picture.image, before)
-            found.append(PastPicture(picture.number, picture.image, picture.output, picture.seed, before))
+                before = [before[0], *before[1 - MAX_EARLIER :]]
+            versions.setdefault(picture.image, tuple(before))
+            found.append(PastPicture(picture.number, picture.image, picture.output, picture.seed, tuple(before)))
     return tuple(found)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from chatdit.tools.compose import Compose
 from chatdit.tools.edit import Edit
 from chatdit.tools.generate import Generate
+from chatdit.tools.segment import Segment
 from chatdit.tools.tool import Tool
 from chatdit.tools.types import ToolError, ToolSpec
 
-TOOLS: dict[str, Tool] = {tool.name: tool for tool in (Generate(), Edit(), Compose())}
+TOOLS: dict[str, Tool] = {tool.name: tool for tool in (Generate(), Edit(), Compose(), Segment())}
 
 
 def tool(name: str) -> Tool:

@@ -117,7 +117,8 @@ def sheet_of(operation: Joining, given: Sequence[Size]) -> Sheet:
     if operation.direction == "horizontal":
         return _strip(operation, given)
     row = _strip(operation, [(height, width) for width, height in given])
-    return Sheet(row.size[::-1], tuple((top, left, bottom, right) for left, top, right, bottom in row.boxes))
+    width, height = row.size
+    return Sheet((height, width), tuple((top, left, bottom, right) for left, top, right, bottom in row.boxes))
 
 
 def _grid(operation: Grid, given: Sequence[Size]) -> Sheet:
@@ -187,7 +188,7 @@ def _size_of_one(operation: OneByOne, size: Size) -> Size:
         case Resize():
             return _resized(operation, size)
         case Rotate(degrees=90 | 270):
-            return size[::-1]
+            return size[1], size[0]
         case _:
             return size
 
@@ -351,9 +352,10 @@ def _letter(letter: str) -> str:
 
 
 def _has(letter: str) -> bool:
-    def shape(one: str) -> tuple[Size, bytes]:
-        mask = _font(_BANDS[0]).getmask(one)
-        return mask.size, bytes(mask)
+    def shape(one: str) -> bytes:
+        drawn = Image.new("L", (2 * _BANDS[0], 2 * _BANDS[0]))
+        ImageDraw.Draw(drawn).text((0, 0), one, fill=255, font=_font(_BANDS[0]))
+        return drawn.tobytes()
 
     return shape(letter) != shape("\uffff")  # which no font has: it is drawn as the box for the unknown
 

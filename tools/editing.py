@@ -132,7 +132,7 @@ def _boxed(ground: Image.Image, caption: str, boxes: Sequence[Box], seed: int) -
 
 def _masked(picture: Image.Image, mask: Image.Image, caption: str, seed: int) -> Order:
     """The mask with its border soft inwards: outside of it nothing is painted."""
-    hard = mask.point(lambda level: 255 if level >= 128 else 0)
+    hard = mask.point([255 * (level >= 128) for level in range(256)])
     found = hard.getbbox()
     if found is None:
         raise ToolError("the mask marks nothing: expected white where the picture may change; draw it again")

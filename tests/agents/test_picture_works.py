@@ -65,7 +65,7 @@ def test_operations_are_read(words: str) -> None:
         ("cut out the fox", "fox"),
         ("select the red cat from #2, please", "red cat"),
         ("give me a mask of the drum", "drum"),
-        ("remove the background", "everything but the background"),
+        ("remove the background", "everything"),
     ],
 )
 def test_what_is_cut_out_is_read(words: str, phrase: str) -> None:
@@ -166,6 +166,23 @@ def test_each_part_is_a_picture() -> None:
     assert [o.description for o in instruction.outputs] == [f"part {k} of #1" for k in range(1, 5)]
     plan = OfflineBrain().plan(instruction, painter=Painter())
     assert [output.index for output in plan.outputs] == [0, 1, 2, 3] and check_plan(plan, TOOLS, instruction) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "args"),
+    [
+        ("cut out the fox", {"phrase": "fox"}),
+        ("give me a mask of the red cat", {"phrase": "red cat", "shown": "mask"}),
+        ("mask the fox", {"phrase": "fox", "shown": "mask"}),
+        ("remove the background", {"phrase": "everything"}),
+    ],
+)
+def test_things_are_cut_out_of_the_last_picture(words: str, args: dict[str, str]) -> None:
+    instruction = _talk("a fox left of a red cat on the beach", words)
+    plan = OfflineBrain().plan(instruction, painter=Painter())
+    (node,) = plan.nodes
+    assert node.tool == "segment" and node.args == {"image": {"$input": "input_1"}, **args}
+    assert check_plan(plan, TOOLS, instruction) == [] and instruction.inputs[0].picture == 1
 
 
 def test_side_by_side_of_one_picture_means_what_it_shows() -> None:

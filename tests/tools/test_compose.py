@@ -89,7 +89,7 @@ def options_of(kind: str, chance: random.Random, store: ArtifactStore, images: l
             return {"columns": columns, "gap": gap, "fit": fitted, "labels": chance.choice([[], labels])}
         case "stitch":
             ways = {"direction": ["horizontal", "vertical"], "match": ["first", "largest"]}
-            return {name: chance.choice(values) for name, values in ways.items()} | {"gap": gap}
+            return {"gap": gap, **{name: chance.choice(values) for name, values in ways.items()}}
         case "crop":
             anchor = chance.choice(["centre", "left", "right", "top", "bottom"])
             return {"anchor": anchor, **either(chance, box=some_box(chance), aspect=aspect)}

@@ -219,8 +219,8 @@ def test_sharing_acts_where_it_holds_and_nowhere_else(
 def test_rows_of_one_way() -> None:
     one = way_of(edited_row("a dog", guidance=2.0))
     assert one == way_of(edited_row("a cat", seed=9)) and one is not None
-    others = ({"start": 0.5}, {"route": "euler"}, {"draws": 2}, {"shared": Scope()})
-    assert all(way_of(edited_row(**other)) != one for other in others)
+    others = edited_row(start=0.5), edited_row(route="euler"), edited_row(draws=2), edited_row(shared=Scope())
+    assert all(way_of(other) != one for other in others)
     assert way_of(Row("a cat", (Segment(64, 64),), 1)) is None
 
 
