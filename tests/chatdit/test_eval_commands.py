@@ -145,7 +145,10 @@ def test_a_score_below_the_threshold_has_an_exit_code(
         (("judge", "nowhere", "--judge", "gemini"), "--judge 'gemini' is not known: expected pocket, openai, person"),
         (("report", "nowhere"), "no run at nowhere"),
         (("compare", "nowhere", "elsewhere"), "no run at nowhere"),
-        (("effects", "--tool", "paint", "--cases", "2"), "no claim of a tool 'paint': expected one of generate"),
+        (
+            ("effects", "--tool", "paint", "--cases", "2"),
+            "no claim of a tool 'paint': expected one of edit, generate, segment",
+        ),
         (("SUITE", "--ray", "127.0.0.1:1"), "--ray needs Ray"),
         (("SUITE", "--ray", "127.0.0.1:1", "--workers", "2"), "--workers 2 does not go with --ray"),
         (("pockte",), "expected a folder of cases in IDEA-Bench's format, or pocket; did you mean pocket?"),

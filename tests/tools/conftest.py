@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,7 +40,8 @@ class RecordingDiT:
     paint: Callable[[Row, int], torch.Tensor] | None = None
 
     def unknown_words(self, caption: str) -> tuple[str, ...]:
-        return tuple(word for word in caption.split() if word.startswith(("xy", "[x")))
+        squares = re.findall(r"\[\d+[xr]\d+\]", caption)
+        return (*(word for word in caption.split() if word.startswith("xy")), *squares)
 
     def token_report(self, caption: str) -> tuple[int, int]:
         tokens = len(caption.split())
