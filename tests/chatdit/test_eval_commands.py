@@ -147,7 +147,7 @@ def test_a_score_below_the_threshold_has_an_exit_code(
         (("compare", "nowhere", "elsewhere"), "no run at nowhere"),
         (
             ("effects", "--tool", "paint", "--cases", "2"),
-            "no claim of a tool 'paint': expected one of edit, generate, segment",
+            "no claim of a tool 'paint': expected one of edit, ",
         ),
         (("SUITE", "--ray", "127.0.0.1:1"), "--ray needs Ray"),
         (("SUITE", "--ray", "127.0.0.1:1", "--workers", "2"), "--workers 2 does not go with --ray"),
