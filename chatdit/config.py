@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 PREFIX = "CHATDIT_"
-NOT_SETTINGS = frozenset({"CHATDIT_HOME"})
+NOT_SETTINGS = frozenset({"CHATDIT_HOME", "CHATDIT_GROUNDING_DINO", "CHATDIT_SAM2"})
 PROJECT_FILE = "chatdit.toml"
 
 
