@@ -30,8 +30,9 @@ class NodeCache:
     """The painter's weights; asked for once a node, so it should not load them to answer."""
 
     def key(self, tool: Tool, asked: ToolInput) -> str:
-        """SHA-256 over the tool, its version, the weights, and the input with its pictures' hashes."""
+        """SHA-256 over the tool, its version and surroundings, the weights, and the input with its pictures' hashes."""
         content = [tool.name, tool.version, self.weights_hash(), asked.model_dump(mode="json")]
+        content += [around] if (around := tool.surroundings()) else []
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 

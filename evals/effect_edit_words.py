@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from chatdit.evals.effect_edits import MOST_MOVED, levels
 from chatdit.evals.effects import Bench, Claim, Measured, Trial
 from chatdit.evals.judges.pocket_judge import look_at
 from chatdit.evals.pocket_scores import as_asked
@@ -22,10 +23,7 @@ from chatdit.tools.pocket.scene import PICTURE_PIXELS
 from chatdit.tools.pocket.wearing import bounds
 from chatdit.tools.types import Sampling, ToolError
 
-MOST_MOVED = 1 / 255
-"""Mean difference outside of what was to change up to which all of it was kept."""
 _SIZE = (PICTURE_PIXELS, PICTURE_PIXELS)
-Levels = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +102,7 @@ def _edited(bench: Bench, case: _Case, words: Words) -> Image.Image:
 
 def _right(bench: Bench, case: _Case, picture: Image.Image) -> float:
     """1 if the picture is read as it was asked for and is the old one wherever nothing was to change."""
-    apart = np.abs(_levels(picture) - _levels(case.picture)).mean(axis=2)
+    apart = np.abs(levels(picture) - levels(case.picture)).mean(axis=2)
     kept = float(apart[_outside(case.edit)].mean()) <= MOST_MOVED
     return float(kept and as_asked(case.edit.scenes[1], look_at(bench.reader, [picture])[0].reading))
 
@@ -123,8 +121,4 @@ def _outside(edit: Edit) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
 def _identity(bench: Bench, case: _Case) -> float:
     """A picture that shall show what it shows is that picture."""
     made = _edited(bench, case, Words(case.words.shown, case.words.shown))
-    return float(np.abs(_levels(made) - _levels(case.picture)).max())
-
-
-def _levels(picture: Image.Image) -> Levels:
-    return np.asarray(picture, np.float64) / 255
+    return float(np.abs(levels(made) - levels(case.picture)).max())

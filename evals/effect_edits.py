@@ -157,12 +157,12 @@ def _in_a_row(bench: Bench, case: _Case, first: Image.Image | None) -> Image.Ima
 
 def _right(bench: Bench, case: _Case, picture: Image.Image) -> float:
     reading = look_at(bench.reader, [picture])[0].reading
-    moved = np.abs(_levels(picture) - _levels(case.picture)).mean(axis=2)
+    moved = np.abs(levels(picture) - levels(case.picture)).mean(axis=2)
     return float(as_asked(case.after, reading) and moved[~_within(case.touched)].mean() <= MOST_MOVED)
 
 
 def _same_share(case: _Case, picture: Image.Image) -> float:
-    moved = np.abs(_levels(picture) - _levels(case.picture)).max(axis=2)
+    moved = np.abs(levels(picture) - levels(case.picture)).max(axis=2)
     return float((moved[_within(case.touched)] < 1 / 510).mean())
 
 
@@ -179,8 +179,9 @@ def _identity(bench: Bench, cases: Sequence[_Case]) -> float:
     """An edit that asks for what is shown already."""
     case = cases[0]
     made = _edited(bench, case.picture, case.before, case.seed)
-    return float(np.abs(_levels(made) - _levels(case.picture)).max())
+    return float(np.abs(levels(made) - levels(case.picture)).max())
 
 
-def _levels(picture: Image.Image) -> Levels:
+def levels(picture: Image.Image) -> Levels:
+    """float (H, W, 3) in [0, 1]."""
     return np.asarray(picture, np.float64) / 255

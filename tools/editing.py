@@ -1,7 +1,6 @@
 """How an edit is carried out: where a picture is painted anew, the row that does it, and putting it back.
 
-A picture of another shape than the painter's stands padded in the middle of a frame that has it.
-Layout legend: H, W pixels of the frame.
+A picture of another shape than the painter's stands on a frame that has it (`framing.py`).
 """
 
 from __future__ import annotations
@@ -9,21 +8,18 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 
-import numpy as np
 import torch
 from PIL import Image, ImageChops, ImageFilter
-from torch import Tensor
 
 from chatdit.tools.dit.model import DiT
 from chatdit.tools.dit.rows import Row, Segment
 from chatdit.tools.edit import EditWay
-from chatdit.tools.fitting import pad_to, resize_to
+from chatdit.tools.fitting import resize_to
+from chatdit.tools.framing import framed, outside, window
 from chatdit.tools.in_context import Drawing, sampled_pictures
 from chatdit.tools.pixels import to_tensor
-from chatdit.tools.pocket.closer_look import CloserLook
-from chatdit.tools.pocket.detector import load_detector
+from chatdit.tools.pocket.closer_look import own_reader
 from chatdit.tools.pocket.retouch import PixelBox, Retouch, retouch
 from chatdit.tools.types import Box, ProgressCallback, Sampling, ToolError
 
@@ -92,21 +88,22 @@ def edited(dit: DiT, order: Order, sampling: Sampling, progress: ProgressCallbac
     """The order's ground with its region painted anew; outside of that its pixels are its own."""
     if not order.boxes:
         return order.ground.copy()
-    frame = _framed(dit, order.ground)
+    frame = framed(order.ground, dit.defaults.width, dit.defaults.height)
     known = None if order.whole else to_tensor(frame)
-    mask = None if known is None else _kept(order.region, frame.size)
+    mask = None if known is None else outside(order.region, frame.size)
     segment = Segment(*frame.size, known=known, known_mask=mask)
     drawing = Drawing(Row(order.caption, (segment,), order.seed), 0)
     (made,) = sampled_pictures(dit, drawing, sampling, progress, preview=preview).pictures
-    inner = resize_to(made.crop(_window(order.ground.size, made.size)), *order.ground.size)
+    inner = resize_to(made.crop(window(order.ground.size, made.size)), *order.ground.size)
     result = order.ground.copy()
     result.paste(inner, (0, 0), order.region)
     return result
 
 
 def _looked_at(dit: DiT, asked: Asked, seed: int) -> Retouch | None:
-    frames = [to_tensor(_framed(dit, picture)) for picture in (asked.picture, *_versions(asked))]
-    reading, *earlier = _reader().read(torch.stack(frames))
+    sides = dit.defaults.width, dit.defaults.height
+    frames = [to_tensor(framed(picture, *sides)) for picture in (asked.picture, *_versions(asked))]
+    reading, *earlier = own_reader().read(torch.stack(frames))
     return retouch(reading, asked.caption, random.Random(seed), earlier, upright="upright" in asked.ways)
 
 
@@ -140,24 +137,6 @@ def _masked(picture: Image.Image, mask: Image.Image, caption: str, seed: int) ->
     return Order(picture, caption, (_fractions(found, picture.size),), ImageChops.darker(hard, soft), seed)
 
 
-@cache
-def _reader() -> CloserLook:
-    return CloserLook(load_detector())
-
-
-def _framed(dit: DiT, picture: Image.Image) -> Image.Image:
-    return pad_to(picture, dit.defaults.width, dit.defaults.height)
-
-
-def _kept(region: Image.Image, frame: tuple[int, int]) -> Tensor:
-    """bool (H, W): True where nothing is painted."""
-    left, top, right, bottom = _window(region.size, frame)
-    painted = Image.new("L", frame)
-    any_of_it = region.point(lambda level: 255 if level else 0)
-    painted.paste(any_of_it.resize((right - left, bottom - top), Image.Resampling.BOX), (left, top))
-    return torch.from_numpy(np.asarray(painted) == 0)
-
-
 def _region_of(boxes: Sequence[Box], size: tuple[int, int]) -> Image.Image:
     """Mode L, 255 inside the boxes."""
     region = Image.new("L", size)
@@ -169,17 +148,9 @@ def _region_of(boxes: Sequence[Box], size: tuple[int, int]) -> Image.Image:
     return region
 
 
-def _window(inner: tuple[int, int], frame: tuple[int, int]) -> PixelBox:
-    """Where a picture of size `inner` stands in a frame of size `frame`."""
-    scale = min(frame[0] / inner[0], frame[1] / inner[1])
-    width, height = round(inner[0] * scale), round(inner[1] * scale)
-    left, top = (frame[0] - width) // 2, (frame[1] - height) // 2
-    return left, top, left + width, top + height
-
-
 def _on_picture(box: PixelBox, size: tuple[int, int], frame: tuple[int, int]) -> Box:
     """A box of the frame in fractions of the picture of `size` that stands in it, as far as it meets it."""
-    left, top, right, bottom = _window(size, frame)
+    left, top, right, bottom = window(size, frame)
     x1, x2 = (min(max((v - left) / (right - left), 0.0), 1.0) for v in (box[0], box[2]))
     y1, y2 = (min(max((v - top) / (bottom - top), 0.0), 1.0) for v in (box[1], box[3]))
     return Box(x1=x1, y1=y1, x2=x2, y2=y2)

@@ -9,34 +9,27 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 
 import numpy as np
-import torch
 from PIL import Image, ImageChops
-from torch import Tensor
 
 from chatdit.tools.dit.attention_plan import Scope
 from chatdit.tools.dit.model import DiT
 from chatdit.tools.dit.rows import EditSource, Route, Row, SamplingDefaults, Segment
-from chatdit.tools.fitting import pad_to, resize_to
+from chatdit.tools.fitting import resize_to
+from chatdit.tools.framing import framed, outside, window
 from chatdit.tools.in_context import Drawing, sampled_pictures
 from chatdit.tools.panel_sizes import reference_size
 from chatdit.tools.pixels import to_tensor
 from chatdit.tools.pocket.caption_reader import read_caption
 from chatdit.tools.pocket.captions import COLOURLESS, caption
-from chatdit.tools.pocket.closer_look import CloserLook, placed
-from chatdit.tools.pocket.detector import load_detector
+from chatdit.tools.pocket.closer_look import own_reader, placed
 from chatdit.tools.pocket.reading import Reading, Sighting
 from chatdit.tools.pocket.retouch import retouch
 from chatdit.tools.pocket.scene import Scene, Thing
 from chatdit.tools.pocket.sight import scene_of
 from chatdit.tools.pocket.vocabulary import BACKGROUNDS
 from chatdit.tools.types import ProgressCallback, Sampling, ToolError
-
-PixelBox = tuple[int, int, int, int]
-_SAME_SHAPE = 0.05
-"""Of the aspect: what a picture is stretched by rather than padded."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +76,7 @@ def words_for(dit: DiT, picture: Image.Image, wanted: str, shown: str = "", seed
         if not shown:
             raise ToolError("nothing says what the picture shows: expected its caption; describe it in words")
         return Words(shown, wanted)
-    (reading,) = _reader().read(to_tensor(_frame(picture, dit.defaults))[None])
+    (reading,) = own_reader().read(to_tensor(_frame(picture, dit.defaults))[None])
     found, scene = retouch(reading, wanted, random.Random(seed)), read_caption(wanted)
     if found is None or scene is None:
         raise ToolError(f"{wanted!r} is no scene that {dit.name} can draw: expected subjects, a place and a style")
@@ -104,7 +97,7 @@ def edited_by_words(
     """`picture` as the words want it; `region`, of its size and mode L, is black where nothing may change."""
     way = way or way_for(dit)
     frame = _frame(picture, dit.defaults)
-    keep = None if region is None else _kept(region, frame.size)
+    keep = None if region is None else outside(region, frame.size)
     source = EditSource(words.shown, way.route, way.start, way.source_guidance, way.draws, way.shared)
     segment = Segment(*frame.size, known=to_tensor(frame), keep=keep)
     row = Row(words.wanted, (segment,), sampling.seed, "edited", source=source)
@@ -157,44 +150,18 @@ def _key(subject: str, tint: str | None, style: str) -> tuple[str, str | None]:
     return subject, None if style in COLOURLESS else tint
 
 
-@cache
-def _reader() -> CloserLook:
-    return CloserLook(load_detector())
-
-
 def _frame(picture: Image.Image, painter: SamplingDefaults) -> Image.Image:
     """The picture in a size that the painter paints, whole."""
-    size = reference_size(picture.size, painter, 1)
-    same = abs(picture.width * size[1] / (picture.height * size[0]) - 1) <= _SAME_SHAPE
-    return resize_to(picture, *size) if same else pad_to(picture, *size)
-
-
-def _kept(region: Image.Image, frame: tuple[int, int]) -> Tensor:
-    """bool (H, W): True where nothing may change; bars around the picture may not."""
-    left, top, right, bottom = _window(region.size, frame)
-    free = Image.new("L", frame)
-    some = region.point(lambda level: level and 255)
-    free.paste(some.resize((right - left, bottom - top), Image.Resampling.BOX), (left, top))
-    return torch.from_numpy(np.asarray(free) == 0)
+    return framed(picture, *reference_size(picture.size, painter, 1))
 
 
 def _laid_on(picture: Image.Image, frame: Image.Image, made: Image.Image) -> Image.Image:
     """The picture with what of its frame has changed."""
     if picture.size == frame.size:
         return made
-    window = _window(picture.size, frame.size)
-    apart = ImageChops.difference(frame, made).crop(window)
+    place = window(picture.size, frame.size)
+    apart = ImageChops.difference(frame, made).crop(place)
     changed = Image.fromarray(np.where(np.asarray(apart).max(axis=2) > 0, 255, 0).astype(np.uint8))
     result = picture.copy()
-    result.paste(resize_to(made.crop(window), *picture.size), (0, 0), resize_to(changed, *picture.size))
+    result.paste(resize_to(made.crop(place), *picture.size), (0, 0), resize_to(changed, *picture.size))
     return result
-
-
-def _window(inner: tuple[int, int], frame: tuple[int, int]) -> PixelBox:
-    """Where in its frame a picture of size `inner` stands."""
-    if abs(inner[0] * frame[1] / (inner[1] * frame[0]) - 1) <= _SAME_SHAPE:
-        return 0, 0, *frame
-    scale = min(frame[0] / inner[0], frame[1] / inner[1])
-    width, height = round(inner[0] * scale), round(inner[1] * scale)
-    left, top = (frame[0] - width) // 2, (frame[1] - height) // 2
-    return left, top, left + width, top + height

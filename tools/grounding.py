@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from chatdit.tools.segment import GROUNDING_VARIABLE, SAM_VARIABLE
 from chatdit.tools.types import Box, ToolError
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 M = TypeVar("M")
 
-GROUNDING_VARIABLE, SAM_VARIABLE = "CHATDIT_GROUNDING_DINO", "CHATDIT_SAM2"
 SHORT_SIDE, LONG_SIDE = 800, 1333
 """Pixels to which Grounding DINO's pictures are scaled, as its own processor does."""
 MIN_SCORE = 0.35

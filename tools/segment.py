@@ -7,6 +7,7 @@ place, size and what they wear. Real pictures take Grounding DINO and SAM 2, fro
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from chatdit.tools.segmenting import Asked, Found
 
 MAX_POINTS = 16
+GROUNDING_VARIABLE, SAM_VARIABLE = "CHATDIT_GROUNDING_DINO", "CHATDIT_SAM2"
+"""Of the environment: where the models for real pictures lie."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -67,6 +70,10 @@ class Segment(Tool):
         if request.phrase is not None or request.points or request.box is not None:
             return []
         return [Problem(path="phrase", code="nothing_meant", expected="a phrase, points or a box", got="none of them")]
+
+    def surroundings(self) -> str:
+        """The folders of models for real pictures, when somebody named them."""
+        return ":".join(os.environ.get(name, "") for name in (GROUNDING_VARIABLE, SAM_VARIABLE)).strip(":")
 
     def estimate(self, inp: ToolInput, painter: PainterDefaults) -> Cost:
         """Nothing is painted."""

@@ -17,12 +17,11 @@ import numpy as np
 from PIL import Image, ImageChops
 from torch import Tensor
 
-from chatdit.tools.fitting import pad_to
+from chatdit.tools.framing import framed, window
 from chatdit.tools.grounding import Grounder, GroundingFolders
 from chatdit.tools.pixels import to_tensor
-from chatdit.tools.pocket.closer_look import CloserLook
-from chatdit.tools.pocket.cutout import Cutouts
-from chatdit.tools.pocket.detector import load_detector
+from chatdit.tools.pocket.closer_look import own_reader
+from chatdit.tools.pocket.cutout import FOREIGN, Cutouts
 from chatdit.tools.pocket.pointing import INSIDE, Pick, area, called, inside, nearest, picks_of, shared, told
 from chatdit.tools.pocket.reading import Reading
 from chatdit.tools.pocket.renderer import Renderer
@@ -30,8 +29,6 @@ from chatdit.tools.pocket.scene import PICTURE_PIXELS
 from chatdit.tools.types import Box, Progress, ProgressCallback, ToolError
 
 Point = tuple[float, float]
-FOREIGN = 0.15
-"""Difference, of 2, of a picture to the place that was read, from which on it is hardly of the painter's world."""
 _BACKGROUND = re.compile(r"(the |its |whole |entire )*(background|backdrop|surroundings|scenery|rest|everything else)")
 _ALL_BUT = re.compile(
     r"((all|everything|anything)( else)? |the (rest|background|picture) )?"
@@ -96,8 +93,8 @@ def found_by_reading(asked: Asked, progress: ProgressCallback) -> Found:
     """
     progress(Progress("look", 0, 1))
     frame = _Frame(asked.picture.size)
-    pixels = to_tensor(pad_to(asked.picture, PICTURE_PIXELS, PICTURE_PIXELS))
-    reading = _reader().read(pixels[None])[0]
+    pixels = to_tensor(framed(asked.picture, PICTURE_PIXELS, PICTURE_PIXELS))
+    reading = own_reader().read(pixels[None])[0]
     cutouts = Cutouts(_renderer(), pixels, reading)
     picks = _meant(asked, frame, reading, cutouts)
     cuts = []
@@ -106,7 +103,7 @@ def found_by_reading(asked: Asked, progress: ProgressCallback) -> Found:
         mask = cutouts.worn_mask(pick.sighting) if pick.worn else cutouts.mask(pick.sighting)
         cuts.append(Cut(frame.outwards(mask), called([pick], reading.style)))
     progress(Progress("cut out", len(picks), len(picks)))
-    foreign = f"this picture is hardly of the painter's world: its masks may be wrong (difference {cutouts.misfit:.2f})"
+    foreign = f"the place is none that the painter draws (difference {cutouts.misfit:.2f}): masks may be less exact"
     warnings = (foreign,) if cutouts.misfit > FOREIGN else ()
     return Found(tuple(cuts), called(picks, reading.style), "pocket reader", warnings)
 
@@ -169,26 +166,21 @@ def on_white(picture: Image.Image, mask: Image.Image) -> Image.Image:
 
 
 class _Frame:
-    """Where a picture of any size lies in the square that the reader sees, padded."""
+    """Where a picture of any size lies in the square that the reader sees."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         self._size = size
-        scale = PICTURE_PIXELS / max(size)
-        self._inner = tuple(min(PICTURE_PIXELS, max(1, round(side * scale))) for side in size)
-        self._start = tuple((PICTURE_PIXELS - side) // 2 for side in self._inner)
+        self._window = window(size, (PICTURE_PIXELS, PICTURE_PIXELS))
 
     def inwards(self, point: Point) -> Point:
         """A point of the picture as one of the square."""
-        x, y = (
-            (start + v * side) / PICTURE_PIXELS for v, start, side in zip(point, self._start, self._inner, strict=True)
-        )
-        return x, y
+        left, top, right, bottom = self._window
+        return (left + point[0] * (right - left)) / PICTURE_PIXELS, (top + point[1] * (bottom - top)) / PICTURE_PIXELS
 
     def outwards(self, mask: Tensor) -> Image.Image:
         """bool (H, W) of the square as a mask of the picture."""
         levels = Image.fromarray(np.where(mask.numpy(), 255, 0).astype(np.uint8))
-        (left, top), (width, height) = self._start, self._inner
-        inner = levels.crop((left, top, left + width, top + height)).resize(self._size, Image.Resampling.BILINEAR)
+        inner = levels.crop(self._window).resize(self._size, Image.Resampling.BILINEAR)
         return inner.point([255 * (level > 127) for level in range(256)])
 
 
@@ -226,11 +218,6 @@ def _narrowed(asked: Asked, boxes: Sequence[Box]) -> list[Box]:
 @cache
 def _renderer() -> Renderer:
     return Renderer()
-
-
-@cache
-def _reader() -> CloserLook:
-    return CloserLook(load_detector(), _renderer())
 
 
 @lru_cache(maxsize=1)

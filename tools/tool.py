@@ -69,6 +69,10 @@ class Tool(Protocol):
         """Do it. Raises ToolError with one clear line, or whatever `context.progress` raises."""
         ...
 
+    def surroundings(self) -> str:
+        """What outside of its input and the painter decides its output; a part of every cache key."""
+        return ""
+
     def spec(self) -> ToolSpec:
         """Name, version, summary and the JSON schemas of input and output."""
         return ToolSpec(

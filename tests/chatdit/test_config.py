@@ -17,6 +17,7 @@ from chatdit.config import (
     setting_names,
     user_config_file,
 )
+from chatdit.tools.segment import GROUNDING_VARIABLE, SAM_VARIABLE
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +77,12 @@ def test_an_unknown_key_names_the_nearest(empty_house: Path, place: str, name: s
         load_settings({name: "x"} if place == "flags" else None)
     assert repr(name) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_folders_of_other_models_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (GROUNDING_VARIABLE, SAM_VARIABLE):
+        monkeypatch.setenv(name, "/somewhere")
+    assert load_settings() == Settings()
 
 
 def test_an_unknown_variable_names_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:

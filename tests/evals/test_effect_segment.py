@@ -8,11 +8,11 @@ import torch
 from chatdit.evals.effect_segment import SEGMENT, Case, cases, iou, segment_iou
 from chatdit.evals.effects import Bench, effect_row
 from chatdit.tools.dit.model import DiT
-from chatdit.tools.grounding import GROUNDING_VARIABLE, SAM_VARIABLE
 from chatdit.tools.pocket.closer_look import CloserLook
 from chatdit.tools.pocket.detector import load_detector
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.vocabulary import STYLES
+from chatdit.tools.segment import GROUNDING_VARIABLE, SAM_VARIABLE
 
 
 @pytest.fixture(autouse=True)

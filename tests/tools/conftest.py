@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,11 +11,14 @@ from typing import cast
 
 import pytest
 import torch
+from PIL import Image
 
 from chatdit.tools.artifacts import ArtifactStore
 from chatdit.tools.dit.attention_plan import AttentionPlan
 from chatdit.tools.dit.model import DiT
 from chatdit.tools.dit.rows import Row, SampledRow, SamplingDefaults, SamplingOptions
+from chatdit.tools.pocket.renderer import Renderer, to_image
+from chatdit.tools.pocket.scene import Placement, Scene, Thing
 from chatdit.tools.tool import RunContext
 from chatdit.tools.types import Progress, ProgressCallback
 
@@ -125,3 +129,17 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> DiT:
         quantize=False,
     )
     return DiT.load(folder, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def pocket() -> DiT:
+    """The model that ships."""
+    return DiT.load("pocket", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def fox_and_cat() -> Image.Image:
+    """A fox left of a cat on the beach, 256 x 256, as the world draws them."""
+    fox, cat = Placement("fox", None, 20, 130, 80), Placement("cat", None, 150, 120, 90)
+    scene = Scene((Thing("fox"), Thing("cat")), "beach")
+    return to_image(Renderer().pictures_of([scene], [(fox, cat)], random.Random(1))[0])

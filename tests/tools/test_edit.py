@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +11,6 @@ from PIL import Image, ImageFilter
 from chatdit.tools.artifacts import ArtifactStore
 from chatdit.tools.dit.model import DiT
 from chatdit.tools.edit import Edit, EditInput, EditOutput
-from chatdit.tools.pocket.renderer import Renderer, to_image
-from chatdit.tools.pocket.scene import Placement, Scene, Thing
 from chatdit.tools.pocket.spots import told_spots
 from chatdit.tools.tool import RunContext
 from chatdit.tools.types import Box, Cancelled, Progress, Sampling, ToolError
@@ -21,19 +18,12 @@ from chatdit.tools.types import Box, Cancelled, Progress, Sampling, ToolError
 if TYPE_CHECKING:
     from tests.tools.conftest import RecordingDiT
 
-FOX, CAT = Placement("fox", None, 20, 130, 80), Placement("cat", None, 150, 120, 90)
 Levels = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
 
-@pytest.fixture(scope="module")
-def pocket() -> DiT:
-    return DiT.load("pocket", device="cpu")
-
-
-@pytest.fixture(scope="module")
-def picture() -> Image.Image:
-    scene = Scene((Thing("fox"), Thing("cat")), "beach")
-    return to_image(Renderer().pictures_of([scene], [(FOX, CAT)], random.Random(1))[0])
+@pytest.fixture
+def picture(fox_and_cat: Image.Image) -> Image.Image:
+    return fox_and_cat
 
 
 def _edited(

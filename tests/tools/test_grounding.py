@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from chatdit.tools import grounding
-from chatdit.tools.grounding import GROUNDING_VARIABLE, SAM_VARIABLE, Grounder, GroundingFolders, prompt
+from chatdit.tools.grounding import Grounder, GroundingFolders, prompt
+from chatdit.tools.segment import GROUNDING_VARIABLE, SAM_VARIABLE
 from chatdit.tools.types import Box, ToolError
 
 VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "the", "red", "fox", "cat", ".", ",", "?")

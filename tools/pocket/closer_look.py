@@ -9,13 +9,14 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from chatdit.tools.pocket.captions import COLOURLESS
-from chatdit.tools.pocket.detector import Detector
+from chatdit.tools.pocket.detector import Detector, load_detector
 from chatdit.tools.pocket.reading import Reading, Sighting
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.scene import PICTURE_PIXELS, Placement, Scene, Thing, Worn
@@ -73,6 +74,12 @@ class CloserLook:
         first = looks[0]
         scene = Scene((Thing(first.subject, tint=first.tint),), reading.background, reading.style, view=0)
         return self._renderer.pictures_of([scene] * len(looks), [(look,) for look in looks], random.Random(0))
+
+
+@cache
+def own_reader() -> CloserLook:
+    """The reader that ships, on the CPU; it is loaded once. Raises ToolError when its weights are missing."""
+    return CloserLook(load_detector())
 
 
 def _misfit(drawn: Tensor, told: Tensor, picture: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from chatdit.tools.pocket.figure_fit import best_figure
 from chatdit.tools.pocket.reading import Reading, Sighting
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.scene import PICTURE_PIXELS, Placement, Scene, Thing
-from chatdit.tools.pocket.sprite_fit import WRONG, Window, best_fit
+from chatdit.tools.pocket.sprite_fit import WRONG, Stage, Window, best_fit
 from chatdit.tools.pocket.tile_bank import Geometry, TileBank, level_of, look, window_of
 from chatdit.tools.pocket.vocabulary import ACCESSORIES, PERSON, SUBJECTS
 from chatdit.tools.pocket.wearing import worn_square
@@ -34,6 +34,9 @@ PIECE = 6
 _STIFF, _SURE = 0.008, 0.004
 """The error that bending by one pixel must save, and the one that counts as no difference."""
 _SMOOTH = 3
+FOREIGN = 0.15
+"""Difference, of 2, to the place that was read from which on a picture is hardly of this world, or of another shape."""
+_ASIDE = 4
 _UNLIKE, _CLEAR = 0.15, 0.5
 """Difference to the empty place, of 2, from which on a pixel speaks for a person, and beyond which it says no more."""
 
@@ -51,15 +54,15 @@ class Cutouts:
 
     def __init__(self, renderer: Renderer, picture: Tensor, reading: Reading) -> None:
         """`picture` is float (3, 256, 256) in [-1, 1]."""
-        self._renderer = renderer
         self._picture = picture.to(renderer.device).float()
         free = _beside(reading).to(renderer.device)
-        self._scene, self._place = self._empty_place(reading, free)
-        self._off = (self._picture - self._place).abs().amax(dim=0)
-        beside = self._off[free]
-        self.misfit = float(beside.median())
+        scene, place = _empty_place(renderer, self._picture, reading, free)
+        self.misfit = float((self._picture - place).abs().amax(dim=0)[free].median())
         """Median difference, of 2, between the picture beside all things and the place as the renderer draws it."""
-        self._noise = float(beside.quantile(0.9))
+        seen_place = place if self.misfit <= FOREIGN else _continued(self._picture, free)
+        self._stage = Stage(renderer, scene, place, seen_place)
+        self._off = (self._picture - seen_place).abs().amax(dim=0)
+        self._noise = float(self._off[free].quantile(0.9))
         self._outlines: dict[Sighting, _Outline] = {}
 
     @torch.no_grad()
@@ -78,15 +81,6 @@ class Cutouts:
         outline = self._outline(sighting)
         return _warped(worn_cover(outline.sprite).to(outline.bent.device), outline.bent).cpu()
 
-    def _empty_place(self, reading: Reading, free: Tensor) -> tuple[Scene, Tensor]:
-        """The view of the place that the picture shows, with nothing in it."""
-        nobody = Scene((Thing(next(iter(SUBJECTS))),), reading.background, reading.style)
-        views = [replace(nobody, view=view) for view in range(BACKGROUND_VARIANTS)]
-        drawn = self._renderer.pictures_of(views, [()] * len(views), random.Random(0))
-        misfits = (drawn - self._picture).abs().mean(dim=1).clamp(max=WRONG)[:, free].mean(dim=1)
-        best = int(misfits.argmin())
-        return views[best], drawn[best]
-
     def _outline(self, sighting: Sighting) -> _Outline:
         if sighting not in self._outlines:
             sprite = self._fitted(sighting)
@@ -95,13 +89,13 @@ class Cutouts:
 
     def _fitted(self, sighting: Sighting) -> Placement:
         if sighting.subject != PERSON:
-            return best_fit(self._renderer, self._picture, self._scene, sighting)
+            return best_fit(self._stage, self._picture, sighting)
         unlike = self._off.clamp(max=_CLEAR) - max(_UNLIKE, 1.5 * self._noise)
-        return best_figure(self._renderer, self._picture, self._scene, sighting, unlike)
+        return best_figure(self._stage, self._picture, sighting, unlike)
 
     def _drawn(self, sprite: Placement) -> tuple[Tensor, Tensor]:
         """The picture with this sprite alone, and its mask."""
-        drawn = self._renderer.render([self._scene], random.Random(0), [(sprite,)])
+        drawn = self._stage.renderer.render([self._stage.scene], random.Random(0), [(sprite,)])
         return drawn.pictures[0], drawn.masks[0][0]
 
     def _bending(self, drawn: Tensor, mask: Tensor) -> Tensor:
@@ -110,7 +104,7 @@ class Cutouts:
         if not mask.any():
             return bent
         window = Window.holding(mask, BEND + 2 * PIECE)
-        picture, place = window.of(self._picture), window.of(self._place)
+        picture, place = window.of(self._picture), window.of(self._stage.place)
         sprite, edge = window.of(drawn), _grown(window.of(mask))
         errors = torch.stack([_error(picture, place, sprite, edge, shift) for shift in _SHIFTS])
         for _ in range(2):
@@ -140,12 +134,34 @@ def worn_cover(sprite: Placement) -> Tensor:
     return cover
 
 
+def _empty_place(renderer: Renderer, picture: Tensor, reading: Reading, free: Tensor) -> tuple[Scene, Tensor]:
+    """The view of the place that a picture shows where it is `free`, and that place drawn with nothing in it."""
+    nobody = Scene((Thing(next(iter(SUBJECTS))),), reading.background, reading.style)
+    views = [replace(nobody, view=view) for view in range(BACKGROUND_VARIANTS)]
+    drawn = renderer.pictures_of(views, [()] * len(views), random.Random(0))
+    best = int((drawn - picture).abs().mean(dim=1).clamp(max=WRONG)[:, free].mean(dim=1).argmin())
+    return views[best], drawn[best]
+
+
 def _beside(reading: Reading) -> Tensor:
     """bool (H, W): what lies in no thing's box; everything, when nothing lies beside them."""
     free = torch.ones(PICTURE_PIXELS, PICTURE_PIXELS, dtype=torch.bool)
     for sighting in reading.sightings:
-        Window.around(sighting.box).of(free).fill_(False)
+        Window.around(sighting.box, _ASIDE).of(free).fill_(False)
     return free if free.any() else ~free
+
+
+def _continued(picture: Tensor, free: Tensor) -> Tensor:
+    """float (3, H, W): the picture where it is free, and elsewhere what lies around, ever more of it further in."""
+    seen, known = picture * free, free.float()[None]
+    for side in (3, 7, 15, 31, 63, 127, 255):
+        # along one axis and then along the other, which costs little
+        down, across = ((side, 1), 1, (side // 2, 0)), ((1, side), 1, (0, side // 2))
+        share, around = (F.avg_pool2d(F.avg_pool2d(x, *down), *across) for x in (known, seen))
+        around = around / share.clamp(min=1e-6)
+        fresh = (known == 0) & (share > 0)
+        seen, known = torch.where(fresh, around, seen), torch.where(fresh, 1.0, known)
+    return seen
 
 
 _SHIFTS = [(down, across) for down in range(-BEND, BEND + 1) for across in range(-BEND, BEND + 1)]

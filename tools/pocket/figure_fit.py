@@ -19,7 +19,7 @@ from chatdit.tools.pocket.figures import STANDING
 from chatdit.tools.pocket.reading import Sighting
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.scene import HAIRS, SKINS, Garment, Outfit, Placement, Scene
-from chatdit.tools.pocket.sprite_fit import MARGIN, STEPS, Fit, Search, Window, moved
+from chatdit.tools.pocket.sprite_fit import MARGIN, STEPS, Fit, Search, Stage, Window, moved
 from chatdit.tools.pocket.vocabulary import BOTTOMS, GARMENT_TEXTURES, TINTS, TOPS
 
 _LIMBS = ((0, 1), (2, 3), (4, 5), (6, 7))
@@ -35,14 +35,14 @@ _GARMENTS: Mapping[Literal["top", "bottom"], Mapping[str, Sequence[str]]] = {
 _UNDRESSED = Outfit(Garment(TOPS[0], "plain", "red"), Garment(BOTTOMS[0], "plain", "red"), 0, 0)
 
 
-def best_figure(renderer: Renderer, picture: Tensor, scene: Scene, sighting: Sighting, unlike: Tensor) -> Placement:
-    """The person of a sighting as they fit picture (3, H, W), in [-1, 1], best; `scene` gives place, view and style.
+def best_figure(stage: Stage, picture: Tensor, sighting: Sighting, unlike: Tensor) -> Placement:
+    """The person of a sighting as they fit picture (3, H, W), in [-1, 1], best.
 
     `unlike` is float (H, W): above 0 where a pixel speaks for the person, below where it speaks for the empty place.
     """
     start = replace(placed(sighting), worn=sighting.worn, outfit=_UNDRESSED, pose=STANDING)
-    rough = _Silhouette(renderer, replace(scene, style="plain"), unlike).laid(start)
-    search = Search(renderer, picture, scene, Window.around(sighting.box, MARGIN))
+    rough = _Silhouette(stage.renderer, replace(stage.scene, style="plain"), unlike).laid(start)
+    search = Search(stage, picture, Window.around(sighting.box, MARGIN))
     fit = search.fit(rough)
     for step in STEPS[1:]:
         fit = search.settled(_dressed(search, fit), step)

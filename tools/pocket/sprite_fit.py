@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from chatdit.tools.pocket.closer_look import placed
@@ -31,6 +32,8 @@ POSE_LIMITS = (*((8, 150), (-20, 90)) * 2, *((4, 40), (-40, 8)) * 2, (-12, 12))
 JOINT_STEP = 4
 """Degrees that a joint turns where a sprite moves by a pixel."""
 _LEAST_SIDE = 16
+_TOLD = 0.02
+"""Difference, of 2, by which a sprite is told from the place behind it."""
 
 
 class Window(NamedTuple):
@@ -63,12 +66,34 @@ class Fit(NamedTuple):
     error: float
 
 
-def best_fit(renderer: Renderer, picture: Tensor, scene: Scene, sighting: Sighting) -> Placement:
-    """The sprite of a sighting where it fits picture (3, H, W), in [-1, 1], best; `scene` gives place, view and style.
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """Where sprites are drawn: a scene that gives place, view and style, and that place with nothing in it.
+
+    Both places are float (3, H, W) in [-1, 1]: as it is drawn, and as it is in the picture.
+    """
+
+    renderer: Renderer
+    scene: Scene
+    drawn_place: Tensor
+    place: Tensor
+
+    def with_each(self, sprites: Sequence[Placement]) -> Tensor:
+        """Pictures float (C, 3, H, W) of each sprite alone in the picture's place."""
+        scenes = [self.scene] * len(sprites)
+        drawn = self.renderer.pictures_of(scenes, [(sprite,) for sprite in sprites], random.Random(0))
+        if self.place is self.drawn_place:
+            return drawn
+        covered = (drawn - self.drawn_place).abs().amax(dim=1, keepdim=True) > _TOLD
+        return torch.where(covered, drawn, self.place)
+
+
+def best_fit(stage: Stage, picture: Tensor, sighting: Sighting) -> Placement:
+    """The sprite of a sighting where it fits picture (3, H, W), in [-1, 1], best.
 
     It may start a few pixels and degrees off; mirroring and colour are tried besides.
     """
-    search = Search(renderer, picture, scene, Window.around(sighting.box, MARGIN))
+    search = Search(stage, picture, Window.around(sighting.box, MARGIN))
     start = replace(placed(sighting), worn=sighting.worn)
     starts = [search.fit(start), search.fit(replace(start, variant=1))]
     best = min((search.settled(fit, STEPS[0]) for fit in starts), key=_error)
@@ -79,10 +104,10 @@ def best_fit(renderer: Renderer, picture: Tensor, scene: Scene, sighting: Sighti
 
 
 class Search:
-    """Compares sprites, each as the only one in its place, with one window of a picture."""
+    """Compares sprites, each as the only one on a stage, with one window of a picture."""
 
-    def __init__(self, renderer: Renderer, picture: Tensor, scene: Scene, window: Window) -> None:
-        self._renderer, self._scene, self._window = renderer, scene, window
+    def __init__(self, stage: Stage, picture: Tensor, window: Window) -> None:
+        self._stage, self._window = stage, window
         self._picture = window.of(picture)
 
     def fit(self, sprite: Placement) -> Fit:
@@ -109,9 +134,7 @@ class Search:
         return best
 
     def _fits(self, sprites: Sequence[Placement]) -> list[Fit]:
-        scenes = [self._scene] * len(sprites)
-        drawn = self._renderer.pictures_of(scenes, [(sprite,) for sprite in sprites], random.Random(0))
-        off = (self._window.of(drawn) - self._picture).abs().mean(dim=1).clamp(max=WRONG)
+        off = (self._window.of(self._stage.with_each(sprites)) - self._picture).abs().mean(dim=1).clamp(max=WRONG)
         return [Fit(*pair) for pair in zip(sprites, off.mean(dim=(1, 2)).tolist(), strict=True)]
 
 

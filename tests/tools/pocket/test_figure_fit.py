@@ -13,6 +13,7 @@ from chatdit.tools.pocket.figures import STANDING, random_outfit, random_pose
 from chatdit.tools.pocket.reading import Sighting
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.scene import Placement, Scene, Thing
+from chatdit.tools.pocket.sprite_fit import Stage
 from chatdit.tools.types import Box
 
 RNG = random.Random(4)
@@ -37,7 +38,7 @@ def _iou(a: Tensor, b: Tensor) -> float:
 def test_pose_and_clothes_are_found(renderer: Renderer) -> None:
     picture, place = renderer.pictures_of([SCENE] * 2, [(PERSON,), ()], random.Random(0))
     unlike = (picture - place).abs().amax(dim=0).clamp(max=0.5) - 0.15
-    found = best_figure(renderer, picture, SCENE, SEEN, unlike)
+    found = best_figure(Stage(renderer, SCENE, place, place), picture, SEEN, unlike)
     assert found.outfit is not None and PERSON.outfit is not None
     assert found.outfit.top.colour == PERSON.outfit.top.colour
     assert found.outfit.bottom.colour == PERSON.outfit.bottom.colour

@@ -12,7 +12,7 @@ from chatdit.tools.pocket.figures import STANDING
 from chatdit.tools.pocket.reading import Sighting
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.scene import Placement, Scene, Thing
-from chatdit.tools.pocket.sprite_fit import POSE_LIMITS, Search, Window, _lowest, best_fit, moved
+from chatdit.tools.pocket.sprite_fit import POSE_LIMITS, Search, Stage, Window, _lowest, best_fit, moved
 from chatdit.tools.types import Box
 
 FOX = Placement("fox", None, 90, 100, 84, rotation=8, variant=1)
@@ -49,13 +49,26 @@ def test_the_lowest_point_of_a_parabola(errors: tuple[float, float, float], step
 
 def test_a_search_finds_what_was_drawn() -> None:
     renderer = Renderer()
-    picture = renderer.pictures_of([SCENE], [(FOX,)], random.Random(0))[0]
+    picture, place = renderer.pictures_of([SCENE] * 2, [(FOX,), ()], random.Random(0))
+    stage = Stage(renderer, SCENE, place, place)
     box = Box(x1=(FOX.left + 4) / 256, y1=(FOX.top + 3) / 256, x2=(FOX.left + 90) / 256, y2=(FOX.top + 89) / 256)
     seen = Sighting("fox", "blue", box, 1.0, 4)
-    found = best_fit(renderer, picture, SCENE, seen)
+    found = best_fit(stage, picture, seen)
     assert (found.tint, found.variant) == (None, 1)
     assert max(abs(found.left - FOX.left), abs(found.top - FOX.top), abs(found.side - FOX.side)) <= 1
     assert abs(found.rotation - FOX.rotation) <= 1
-    search = Search(renderer, picture, SCENE, Window.around(box, 10))
+    search = Search(stage, picture, Window.around(box, 10))
     assert search.fit(FOX).error == 0 < search.fit(moved(FOX, "left", 3)).error
     assert search.settled(search.fit(FOX), 2).sprite == FOX, "what fits stays"
+
+
+def test_a_stage_puts_sprites_into_another_place() -> None:
+    renderer = Renderer()
+    (place,) = renderer.pictures_of([SCENE], [()], random.Random(0))
+    grey = torch.full((3, 256, 256), 0.25)
+    (drawn,) = renderer.pictures_of([SCENE], [(FOX,)], random.Random(0))
+    (shown,) = Stage(renderer, SCENE, place, grey).with_each([FOX])
+    changed = (shown != grey).any(dim=0)
+    mask = renderer.render([SCENE], random.Random(0), [(FOX,)]).masks[0][0]
+    assert (changed & mask).sum() > 0.98 * mask.sum() and changed.sum() < 1.2 * mask.sum()
+    assert (shown[:, changed] == drawn[:, changed]).all()
