@@ -5,6 +5,7 @@ A picture of another shape than the painter's stands on a frame that has it (`fr
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from chatdit.tools.types import Box, ProgressCallback, Sampling, ToolError
 
 FEATHER = 0.012
 """How far inwards the border of a mask is soft, as a share of the picture's longer side."""
+_TWO_LEVELS = [255 * (level >= 128) for level in range(256)]
 _WHOLE = Box(x1=0, y1=0, x2=1, y2=1)
 
 
@@ -104,7 +106,22 @@ def _looked_at(dit: DiT, asked: Asked, seed: int) -> Retouch | None:
     sides = dit.defaults.width, dit.defaults.height
     frames = [to_tensor(framed(picture, *sides)) for picture in (asked.picture, *_versions(asked))]
     reading, *earlier = own_reader().read(torch.stack(frames))
-    return retouch(reading, asked.caption, random.Random(seed), earlier, upright="upright" in asked.ways)
+    room = _seen_part(asked, sides)
+    return retouch(reading, asked.caption, random.Random(seed), earlier, upright="upright" in asked.ways, room=room)
+
+
+def _seen_part(asked: Asked, frame: tuple[int, int]) -> PixelBox:
+    """Where on the frame something new can stand: in the mask if there is one, never in the bars."""
+    left, top, right, bottom = window(asked.picture.size, frame)
+    found = asked.mask.point(_TWO_LEVELS).getbbox() if asked.mask is not None else None
+    if found is None:
+        return left, top, right, bottom
+    x1, y1, x2, y2 = (v / side for v, side in zip(found, (*asked.picture.size, *asked.picture.size), strict=True))
+    width, height = right - left, bottom - top
+    return (
+        left + math.floor(x1 * width), top + math.floor(y1 * height),
+        left + math.ceil(x2 * width), top + math.ceil(y2 * height),
+    )  # fmt: skip
 
 
 def _versions(asked: Asked) -> list[Image.Image]:
@@ -117,8 +134,8 @@ def _retouched(dit: DiT, asked: Asked, found: Retouch, seed: int) -> Order:
     ground = (asked.picture if found.base is None else versions[found.base]).copy()
     frame = dit.defaults.width, dit.defaults.height
     for box, version in found.restored:
-        ground.paste(versions[version], (0, 0), _region_of([_on_picture(box, ground.size, frame)], ground.size))
-    boxes = [_on_picture(box, ground.size, frame) for box in found.repaint or ()]
+        ground.paste(versions[version], (0, 0), _region_of(_on_picture([box], ground.size, frame), ground.size))
+    boxes = _on_picture(found.repaint or (), ground.size, frame)
     order = _boxed(ground, found.caption, boxes, seed)
     return replace(order, restored=len(found.restored) + (found.base is not None))
 
@@ -129,7 +146,7 @@ def _boxed(ground: Image.Image, caption: str, boxes: Sequence[Box], seed: int) -
 
 def _masked(picture: Image.Image, mask: Image.Image, caption: str, seed: int) -> Order:
     """The mask with its border soft inwards: outside of it nothing is painted."""
-    hard = mask.point([255 * (level >= 128) for level in range(256)])
+    hard = mask.point(_TWO_LEVELS)
     found = hard.getbbox()
     if found is None:
         raise ToolError("the mask marks nothing: expected white where the picture may change; draw it again")
@@ -148,12 +165,16 @@ def _region_of(boxes: Sequence[Box], size: tuple[int, int]) -> Image.Image:
     return region
 
 
-def _on_picture(box: PixelBox, size: tuple[int, int], frame: tuple[int, int]) -> Box:
-    """A box of the frame in fractions of the picture of `size` that stands in it, as far as it meets it."""
+def _on_picture(boxes: Sequence[PixelBox], size: tuple[int, int], frame: tuple[int, int]) -> list[Box]:
+    """Boxes of the frame in fractions of the picture of `size` that stands in it, as far as they meet it."""
     left, top, right, bottom = window(size, frame)
-    x1, x2 = (min(max((v - left) / (right - left), 0.0), 1.0) for v in (box[0], box[2]))
-    y1, y2 = (min(max((v - top) / (bottom - top), 0.0), 1.0) for v in (box[1], box[3]))
-    return Box(x1=x1, y1=y1, x2=x2, y2=y2)
+    found = []
+    for box in boxes:
+        x1, x2 = (min(max((v - left) / (right - left), 0.0), 1.0) for v in (box[0], box[2]))
+        y1, y2 = (min(max((v - top) / (bottom - top), 0.0), 1.0) for v in (box[1], box[3]))
+        if x1 < x2 and y1 < y2:
+            found.append(Box(x1=x1, y1=y1, x2=x2, y2=y2))
+    return found
 
 
 def _fractions(box: PixelBox, size: tuple[int, int]) -> Box:

@@ -98,6 +98,25 @@ def test_a_mask_keeps_every_pixel_outside_of_it_at_any_size(
     assert changed.any() and not changed[np.asarray(mask) == 0].any()
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_added_stands_in_the_picture_and_in_the_mask(
+    pocket: DiT, store: ArtifactStore, picture: Image.Image, seed: int
+) -> None:
+    wide = Image.new("RGB", (512, 256), (120, 200, 250))
+    wide.paste(picture, (0, 0))
+    request = EditInput(
+        image=store.put_image(wide), caption="a fox, a cat and a drum on the beach",
+        sampling=Sampling(seed=seed, steps=1),
+    )  # fmt: skip
+    free, _ = _run(pocket, store, request)
+    assert all(64 <= spot.y <= 192 for spot in told_spots(str(free.report["caption_1"]))), "never in the bars"
+    mask = store.put_mask(_mask(380, 60, 500, 180, wide.size))
+    masked, _ = _run(pocket, store, request.model_copy(update={"mask": mask}))
+    drum = told_spots(str(masked.report["caption_1"]))[2]
+    half = drum.side / 2 - 0.5  # words tell the middle to the pixel
+    assert drum.x - half >= 190 and drum.x + half <= 250
+
+
 def test_masks_that_do_not_fit_are_refused(pocket: DiT, store: ArtifactStore, picture: Image.Image) -> None:
     image, box = store.put_image(picture), Box(x1=0, y1=0, x2=0.5, y2=0.5)
     small = EditInput(image=image, caption="a cat", mask=store.put_mask(Image.new("L", (64, 64), 255)))

@@ -7,6 +7,7 @@ Pixels throughout.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,6 +24,7 @@ from chatdit.tools.pocket.wearing import bounds
 
 PixelBox = tuple[int, int, int, int]
 """Left, top, right, bottom."""
+WHOLE: PixelBox = (0, 0, PICTURE_PIXELS, PICTURE_PIXELS)
 MARGIN = 6
 """Pixels around what changes, for its soft edge."""
 _TRIES, _LEAST_SIDE = 24, 40
@@ -52,13 +54,19 @@ class Retouch(NamedTuple):
 
 
 def retouch(
-    reading: Reading, caption: str, rng: random.Random, earlier: Sequence[Reading] = (), *, upright: bool = False
+    reading: Reading,
+    caption: str,
+    rng: random.Random,
+    earlier: Sequence[Reading] = (),
+    *,
+    upright: bool = False,
+    room: PixelBox = WHOLE,
 ) -> Retouch | None:
     """How the picture that `reading` tells of comes to show `caption`; None where that is no scene of this world.
 
     A sprite of another look, subject or size keeps its spot; one that is not wanted goes, and one that is new finds
     room. A caption of another place or style paints the whole picture, unless a version among `earlier` (oldest first)
-    had them. With `upright` nothing stays turned.
+    had them. With `upright` nothing stays turned. What is new finds room inside of `room`.
     """
     read = read_caption(caption)
     if read is None or check(read.scene):
@@ -67,7 +75,8 @@ def retouch(
     before, *versions = (_sprites(r) for r in (reading, *earlier))
     alike = [v for v, r in enumerate(earlier) if (r.background, r.style) == (scene.background, scene.style)]
     colours = scene.style not in COLOURLESS
-    after = _stood(scene, before, [s for v in alike for s in versions[v]], colours=colours, rng=rng)
+    once = [s for v in alike for s in versions[v]]
+    after = _stood(scene, before, once, colours=colours, rng=rng, room=room)
     if upright:
         after = tuple(replace(sprite, rotation=0) for sprite in after)
     told = read.with_spots(caption, after)
@@ -118,7 +127,13 @@ def _overlap(one: PixelBox, other: PixelBox) -> bool:
 
 
 def _stood(
-    scene: Scene, before: Sequence[Placement], once: Sequence[Placement], *, colours: bool, rng: random.Random
+    scene: Scene,
+    before: Sequence[Placement],
+    once: Sequence[Placement],
+    *,
+    colours: bool,
+    rng: random.Random,
+    room: PixelBox,
 ) -> tuple[Placement, ...]:
     """Where the scene's sprites stand, in its order: those of before as they were, as far as they may.
 
@@ -135,10 +150,9 @@ def _stood(
         if sprite is None:
             others = [s for s in after if s is not None]
             back = _back(wanted[at], once, others, colours=colours)
-            after[at] = back or _new(fresh[at], others, scene, rng)
+            after[at] = back or _new(fresh[at], others, scene, rng, room)
     stood = tuple(sprite for sprite in after if sprite is not None)
-    apart = not any(world.touch(a, b) for i, a in enumerate(stood) for b in stood[i + 1 :])
-    return stood if len(stood) == len(wanted) and apart and _in_relation(scene, stood) else fresh
+    return stood if len(stood) == len(wanted) and _in_relation(scene, stood) else fresh
 
 
 def _matched(wanted: Sequence[Thing], before: Sequence[Placement], *, colours: bool) -> list[Placement | None]:
@@ -191,17 +205,30 @@ def _back(thing: Thing, once: Sequence[Placement], others: Sequence[Placement], 
     return next((s for s in alike if not any(world.touch(s, other) for other in others)), None)
 
 
-def _new(fresh: Placement, others: Sequence[Placement], scene: Scene, rng: random.Random) -> Placement | None:
+def _new(
+    fresh: Placement, others: Sequence[Placement], scene: Scene, rng: random.Random, room: PixelBox
+) -> Placement | None:
     """One more sprite where there is room; smaller when there is little."""
+    least = min(_LEAST_SIDE, round(0.8 * min(room[2] - room[0], room[3] - room[1])))
     side = fresh.side
-    while side >= _LEAST_SIDE:
+    while side >= least:
         upright = replace(fresh, rotation=0, side=side)
-        spots = [spot for _ in range(_TRIES) if (spot := world.fits_in(rng, upright, others)) is not None]
+        spots = [spot for _ in range(_TRIES) if (spot := _free(upright, others, rng, room)) is not None]
         if spots:
             floats = [scene.background in GROUNDLESS or fresh.subject in AIRBORNE]
             return min(spots, key=lambda spot: in_the_air([spot], floats))
-        side = round(0.9 * side)
+        side = math.floor(0.9 * side)
     return None
+
+
+def _free(sprite: Placement, others: Sequence[Placement], rng: random.Random, room: PixelBox) -> Placement | None:
+    """The sprite somewhere in the room, if it does not stand in another's way there."""
+    left, top, right, bottom = bounds(replace(sprite, left=0, top=0))
+    across, down = (room[0] - left, room[2] - right), (room[1] - top, room[3] - bottom)
+    if across[0] > across[1] or down[0] > down[1]:
+        return None
+    moved = replace(sprite, left=rng.randint(*across), top=rng.randint(*down))
+    return None if any(world.touch(moved, other) for other in others) else moved
 
 
 def _inside(sprite: Placement) -> Placement:

@@ -82,6 +82,23 @@ def test_what_is_new_finds_room(seed: int) -> None:
     assert left >= 100 - 2 * MARGIN and left < drum.x < right and top < drum.y < bottom
 
 
+@pytest.mark.parametrize("room", [(0, 48, 256, 208), (150, 20, 250, 90), (200, 10, 230, 50)])
+def test_what_is_new_stands_inside_its_room(room: PixelBox) -> None:
+    found = retouch(_reading(FOX), "a fox and a drum on the beach", random.Random(1), room=room)
+    assert found is not None and spot_words(FOX) in found.caption
+    drum = told_spots(found.caption)[1]
+    left, top, right, bottom = room
+    half = drum.side / 2 - 0.5  # words tell the middle to the pixel
+    assert left <= drum.x - half and drum.x + half <= right and top <= drum.y - half and drum.y + half <= bottom
+
+
+def test_sprites_that_stand_close_stay_where_they_are() -> None:
+    near = replace(CAT, left=FOX.left + FOX.side - 3)
+    found = _retouched(_reading(FOX, near), "a blue fox left of a cat on the beach")
+    assert spot_words(FOX) in found.caption and spot_words(near) in found.caption
+    assert set(found.repaint or ()) == _around(FOX)
+
+
 def test_two_alike_are_told_apart_by_their_looks() -> None:
     red, plain = Placement("drum", "red", 30, 140, 70), Placement("drum", None, 150, 140, 70)
     found = _retouched(_reading(plain, red), "two red drums on the beach")
