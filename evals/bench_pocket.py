@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 from chatdit.evals import pocket_context, pocket_questions
-from chatdit.evals.bench_pocket_speed import quality_mode
+from chatdit.evals.bench_pocket_speed import sampling_modes
 from chatdit.evals.intervals import Estimate, bootstrap_mean, bootstrap_median
 from chatdit.evals.pocket_asking import ModelArtist, Notify, Reader
 from chatdit.evals.pocket_cases import mixed_scenes
@@ -81,20 +81,20 @@ def run(
 
     sitting = sit(SamplingOptions(steps=steps, guidance=guidance))
     sets = max(2, cases // 2)
-    quality = quality_mode(dit.defaults) if steps is None else None
-    asked = _measured_alone(model, steps, few=quality is not None)
+    modes = sampling_modes(dit.defaults) if steps is None else None
+    asked = _measured_alone(model, steps)
     asked["autoencoder_psnr_db"] = _psnr(dit, seed, cases)
     accuracy = reader_accuracy(reads, 4 * cases, seed)
     asked["recogniser_top1"] = accuracy["subjects"]
     accuracy |= pocket_context.reader_limits(reads, 2 * cases, seed)
     restored = pocket_questions.restored_singles(sitting, cases, seed)
-    single, more = pocket_questions.singles(sitting, cases, seed, restored)
-    if quality is None:
+    if modes is None:
+        single, more = pocket_questions.singles(sitting, cases, seed, restored)
         asked |= single
     else:
-        asked |= {f"{name}_few_step": estimate for name, estimate in single.items()}
-        best, most = pocket_questions.singles(sit(quality), cases, seed, restored)
-        asked |= best
+        few, more = pocket_questions.singles(sit(modes.few_step), cases, seed, restored)
+        best, most = pocket_questions.singles(sit(modes.quality), cases, seed, restored)
+        asked |= best | {f"{name}_few_step": estimate for name, estimate in few.items()}
         more |= {f"{name}_quality": estimate for name, estimate in most.items()}
     questions = [partial(q, sitting, cases, seed) for q in (pocket_questions.pairs, pocket_questions.attributes)]
     for question in [*questions, *(partial(q, sitting, sets, seed) for q in _SETS)]:
@@ -115,7 +115,7 @@ def run(
         "sampling": {
             "steps": steps or defaults.steps,
             "guidance": defaults.guidance if guidance is None else guidance,
-            **({} if quality is None else {"quality": {"steps": quality.steps, "guidance": quality.guidance}}),
+            **({} if modes is None else {name: _mode(mode) for name, mode in modes._asdict().items()}),
         },
         "device": describe_device(dit.device),
         "versions": versions("diffusers"),
@@ -125,6 +125,10 @@ def run(
         "more": _told(more),
         "recogniser_on_renders": _told(accuracy),
     }
+
+
+def _mode(sampling: SamplingOptions) -> dict[str, object]:
+    return {"steps": sampling.steps, "guidance": sampling.guidance}
 
 
 def _load_reader(weights: Path | None, device: torch.device) -> Reader:
@@ -142,7 +146,7 @@ print(json.dumps(run(model=sys.argv[1], steps=int(sys.argv[2]) or None)))
 """
 
 
-def _measured_alone(model: str, steps: int | None, *, few: bool, processes: int = 3) -> dict[str, Estimate]:
+def _measured_alone(model: str, steps: int | None, *, processes: int = 3) -> dict[str, Estimate]:
     """Seconds and memory on the CPU, of processes that do nothing else."""
     records = []
     for _ in range(processes):
@@ -153,8 +157,8 @@ def _measured_alone(model: str, steps: int | None, *, few: bool, processes: int 
         return bootstrap_median([t for record in records for t in record[field]["each"]])
 
     fields = {"seconds_four_panel": "seconds_four_panels"}
-    if few:
-        fields |= {"seconds_few_step": "seconds_per_picture", "seconds_quality": "seconds_quality"}
+    if steps is None:
+        fields |= {"seconds_few_step": "seconds_few_step", "seconds_quality": "seconds_quality"}
     else:
         fields["seconds_quality"] = "seconds_per_picture"
     memory = bootstrap_median([record["peak_memory_mib"] * _MIB / 1e6 for record in records])

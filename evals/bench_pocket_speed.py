@@ -1,6 +1,6 @@
 """How long the embedded model takes on this machine, and how much memory.
 
-A model that is quick by default is measured as it is and in quality mode, with twice the passes.
+It is measured as it draws by default, in few steps of one pass, and in quality mode, with twice the passes.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 import torch
 
@@ -32,17 +34,18 @@ def run(
 ) -> dict[str, object]:
     """Seconds for one picture of 256 pixels and for a set of four, decoding alone, and peak memory; a JSON record.
 
-    With `steps` there is no quality mode.
+    With `steps` there are no other modes.
     """
     dit = DiT.load(model, device=device)
     sampling = SamplingOptions(steps=steps, guidance=guidance)
     single = Row("a large fox in the forest", _segments(1), 0)
     four = Row(joint_caption([f"a fox {place}" for place in _PLACES]), _segments(MAX_PANELS), 0)
     latents = torch.zeros(1, 16, PICTURE_PIXELS // 8, PICTURE_PIXELS // 8, device=dit.device)
-    quality = quality_mode(dit.defaults) if steps is None else None
-    more = (
-        {} if quality is None else {"seconds_quality": _seconds(lambda: dit.sample([single], None, quality), repeats)}
-    )
+    modes = sampling_modes(dit.defaults)._asdict() if steps is None else {}
+    more = {
+        f"seconds_{name}": _seconds(partial(dit.sample, [single], sampling=mode), repeats)
+        for name, mode in modes.items()
+    }
     return {
         "benchmark": "pocket-speed",
         "command": f"chatdit bench pocket-speed --device {device} --repeats {repeats} --json",
@@ -63,13 +66,20 @@ def run(
     }
 
 
-def quality_mode(defaults: SamplingDefaults) -> SamplingOptions | None:
-    """Twice the passes: steps of a model of few, guidance for one that does without; None for others."""
-    if defaults.guidance != 1:
-        return None
-    if defaults.horizon is None:
-        return SamplingOptions(steps=defaults.steps, guidance=QUALITY_GUIDANCE)
-    return SamplingOptions(steps=2 * defaults.steps, guidance=1.0)
+class SamplingModes(NamedTuple):
+    """How a model is asked when few steps count, and when quality does."""
+
+    few_step: SamplingOptions
+    quality: SamplingOptions
+
+
+def sampling_modes(defaults: SamplingDefaults) -> SamplingModes:
+    """A model's own steps in one pass each, and twice the passes: by guidance, or by steps for a distilled model."""
+    few = SamplingOptions(steps=defaults.steps, guidance=1.0)
+    if defaults.horizon is not None:
+        return SamplingModes(few, SamplingOptions(steps=2 * defaults.steps, guidance=1.0))
+    guidance = defaults.guidance if defaults.guidance > 1 else QUALITY_GUIDANCE
+    return SamplingModes(few, SamplingOptions(steps=defaults.steps, guidance=guidance))
 
 
 def _segments(panels: int) -> tuple[Segment, ...]:

@@ -189,7 +189,7 @@ def test_ctrl_c_in_run_is_130(start: Start) -> None:
 
 
 def test_after_kill_9_resume_on_a_terminal_finishes_and_goes_on(start: Start) -> None:
-    terminal = start(CHATDIT_STEPS="100", CHATDIT_SIZE="384x384")
+    terminal = start(CHATDIT_STEPS="50", CHATDIT_SIZE="384x384")
     terminal.type("", "› ")
     terminal.type("/plan always\r", "›")
     terminal.type("a cat on the beach, then a dog on the moon\r", "draw_2 sample")
@@ -198,8 +198,8 @@ def test_after_kill_9_resume_on_a_terminal_finishes_and_goes_on(start: Start) ->
     with Session.resume(info.id) as session:
         (first,) = session.turns()[0].images
     drawn = first.path.stat().st_mtime_ns
-    again = start("resume", info.id, CHATDIT_STEPS="100", CHATDIT_SIZE="384x384")
-    again.type("", "turn 1 was interrupted", "#1 .* 100 steps", "#2 .* 100 steps", "›")
+    again = start("resume", info.id, CHATDIT_STEPS="50", CHATDIT_SIZE="384x384")
+    again.type("", "turn 1 was interrupted", "#1 .* 50 steps", "#2 .* 50 steps", "›")
     again.type(CTRL_D, "is kept")
     assert again.leave() == 0
     assert first.path.stat().st_mtime_ns == drawn

@@ -23,7 +23,7 @@ def test_the_calls_asked_for_are_captured(calls: list[Captured]) -> None:
     assert [(call.step, call.layer) for call in calls] == [(Place(1, 2), Place(0, 8)), (Place(1, 2), Place(5, 8))]
     geometry = calls[0].geometry
     assert (geometry.frames, geometry.height, geometry.width) == (2, 8, 8)
-    assert calls[0].q.shape == (1, 6, geometry.length, 64)
+    assert calls[0].q.shape == (2, 6, geometry.length, 64), "a picture and its guidance pass"
     assert not torch.equal(calls[0].q, calls[1].q)
 
 

@@ -17,7 +17,7 @@ import torch
 from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
 
 from chatdit.evals import bench_pocket, bench_pocket_speed
-from chatdit.evals.bench_pocket_speed import QUALITY_GUIDANCE, quality_mode
+from chatdit.evals.bench_pocket_speed import QUALITY_GUIDANCE, sampling_modes
 from chatdit.evals.records import RECORDS, write_record
 from chatdit.evals.sample_sheet import CAPTIONS, SET_CAPTIONS, failure_sheet
 from chatdit.tools.dit.autoencoder import AutoencoderConfig, PocketAutoencoder
@@ -75,8 +75,8 @@ def test_a_small_run_reports_every_score_with_its_interval(
 ) -> None:
     alone = list[tuple[object, ...]]()
 
-    def nothing(*asked: object, few: bool) -> dict[str, object]:
-        alone.append((*asked, few))
+    def nothing(*asked: object) -> dict[str, object]:
+        alone.append(asked)
         return {}
 
     monkeypatch.setattr(bench_pocket, "_measured_alone", nothing)
@@ -85,9 +85,10 @@ def test_a_small_run_reports_every_score_with_its_interval(
     record = bench_pocket.run(model=str(small_model), reader=weights, cases=4)
     scores, accuracy = _told(record), record["recogniser_on_renders"]
     spared = ("seconds", "peak", "sprite_")
-    assert alone == [(str(small_model), None, True)]
+    assert alone == [(str(small_model), None)]
     assert {n for n in ASKED if not n.startswith(spared)} <= set(record)
-    assert record["sampling"] == {"steps": 2, "guidance": 1.0, "quality": {"steps": 4, "guidance": 1.0}}
+    own, twice = {"steps": 2, "guidance": 1.0}, {"steps": 4, "guidance": 1.0}
+    assert record["sampling"] == {**own, "few_step": own, "quality": twice}
     assert record["reader"] == hashlib.sha256(weights.read_bytes()).hexdigest()
     assert isinstance(accuracy, dict) and {"subjects", "identity_heldout", "layout"} <= set(accuracy)
     assert {"subject_top1_large", "subject_top1_large_quality", "tint", "worn"} <= set(scores)
@@ -99,8 +100,8 @@ def test_a_small_run_reports_every_score_with_its_interval(
     assert json.loads(write_record(record, tmp_path).read_text())["benchmark"] == "pocket"
 
 
-def test_steps_of_ones_own_have_no_quality_mode(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_pocket, "_measured_alone", lambda *asked, few: {})
+def test_steps_of_ones_own_have_no_other_modes(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_pocket, "_measured_alone", lambda *asked: {})
     record = bench_pocket.run(model=str(small_model), cases=3, steps=1)
     assert record["sampling"] == {"steps": 1, "guidance": 1.0}
     assert "subject_top1" in record and "subject_top1_few_step" not in record
@@ -112,7 +113,7 @@ def test_a_reader_that_is_not_there_is_said_before_anything_is_drawn(tmp_path: P
 
 
 def test_processes_that_do_nothing_else_tell_seconds_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = {"seconds_per_picture": [1.0, 1.2], "seconds_quality": [2.0, 2.2], "seconds_four_panels": [4.0, 4.4]}
+    told = {"seconds_few_step": [1.0, 1.2], "seconds_quality": [2.0, 2.2], "seconds_four_panels": [4.0, 4.4]}
     answer = json.dumps({name: {"each": each} for name, each in told.items()} | {"peak_memory_mib": 1000})
 
     def run(command: list[str], **options: object) -> SimpleNamespace:
@@ -120,7 +121,7 @@ def test_processes_that_do_nothing_else_tell_seconds_and_memory(monkeypatch: pyt
         return SimpleNamespace(stdout=answer)
 
     monkeypatch.setattr("subprocess.run", run)
-    found = bench_pocket._measured_alone("pocket", None, few=True, processes=2)
+    found = bench_pocket._measured_alone("pocket", None, processes=2)
     assert {name: round(e.value, 3) for name, e in found.items()} == {
         "seconds_few_step": 1.1, "seconds_quality": 2.1, "seconds_four_panel": 4.2, "peak_memory_mb": 1048.576,
     }  # fmt: skip
@@ -147,7 +148,7 @@ def test_a_sheet_of_failures_gives_a_panel_and_leaves_it_as_it_is(monkeypatch: p
 
 
 def test_speed_is_measured_with_its_settings() -> None:
-    record = bench_pocket_speed.run(repeats=1, steps=1)
+    record = bench_pocket_speed.run(repeats=1, steps=1, guidance=1.0)
     one, four = record["seconds_per_picture"], record["seconds_four_panels"]
     assert isinstance(one, dict) and isinstance(four, dict)
     assert 0 < one["min"] <= one["median"] <= one["max"] and four["median"] > one["median"]
@@ -155,11 +156,13 @@ def test_speed_is_measured_with_its_settings() -> None:
     assert "seconds_quality" not in record
 
 
-def test_quality_mode_takes_twice_the_passes() -> None:
+def test_modes_are_few_passes_and_twice_as_many() -> None:
     plain = SamplingDefaults(8, 1.0, 2.0, 256, 256, 4, open_vocabulary=False, token_size=16)
-    assert quality_mode(plain) == SamplingOptions(steps=8, guidance=QUALITY_GUIDANCE)
-    assert quality_mode(replace(plain, steps=4, horizon=0.25)) == SamplingOptions(steps=8, guidance=1.0)
-    assert quality_mode(replace(plain, guidance=3.0)) is None
+    once = SamplingOptions(steps=8, guidance=1.0)
+    assert sampling_modes(plain) == (once, SamplingOptions(steps=8, guidance=QUALITY_GUIDANCE))
+    assert sampling_modes(replace(plain, guidance=3.0)) == (once, SamplingOptions(steps=8, guidance=3.0))
+    few = replace(plain, steps=4, horizon=0.25)
+    assert sampling_modes(few) == (SamplingOptions(steps=4, guidance=1.0), SamplingOptions(steps=8, guidance=1.0))
 
 
 def test_the_record_says_what_was_asked() -> None:

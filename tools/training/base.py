@@ -117,20 +117,6 @@ def build_model(blocks: tuple[int, int] = BaseRecipe.blocks, points: int = 1) ->
     return PocketModel(PocketTextEncoder(TextEncoderConfig(text_vocabulary())), transformer, layout=True)
 
 
-def with_layout(transformer: FluxTransformer2DModel) -> FluxTransformer2DModel:
-    """The transformer with layout channels, to which it pays no heed yet; itself if it has them."""
-    if int(transformer.config["in_channels"]) > GRID.elements:
-        return transformer
-    blocks = int(transformer.config["num_layers"]), int(transformer.config["num_single_layers"])
-    made = build_model(blocks).transformer
-    weights = dict(transformer.state_dict())
-    narrow = weights["x_embedder.weight"]
-    weights["x_embedder.weight"] = narrow.new_zeros(made.x_embedder.weight.shape)
-    weights["x_embedder.weight"][:, : narrow.shape[1]] = narrow
-    made.load_state_dict(weights)
-    return made
-
-
 def start_at_zero(transformer: FluxTransformer2DModel) -> None:
     """Set adaLN and output layers to zero."""
     for name, module in transformer.named_modules():

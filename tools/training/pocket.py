@@ -18,6 +18,7 @@ from typing import Literal, TypeVar, get_args
 import torch
 
 from chatdit.tools.dit.autoencoder import PocketAutoencoder
+from chatdit.tools.dit.layout import layout_width
 from chatdit.tools.dit.loading import PocketDefaults, load_pocket_modules, save_pocket_folder
 from chatdit.tools.dit.storage import save_weights
 from chatdit.tools.pocket.detector import FILE, load_network
@@ -26,7 +27,7 @@ from chatdit.tools.pocket.spots import text_vocabulary
 from chatdit.tools.training.autoencoder import SMALL_RECIPE as SMALL_AUTOENCODER_RECIPE
 from chatdit.tools.training.autoencoder import AutoencoderRecipe, train_autoencoder
 from chatdit.tools.training.base import SMALL_RECIPE as SMALL_BASE_RECIPE
-from chatdit.tools.training.base import TIME_SHIFT, BaseRecipe, PocketModel, build_model, train_base, with_layout
+from chatdit.tools.training.base import TEXT_WIDTH, TIME_SHIFT, BaseRecipe, PocketModel, build_model, train_base
 from chatdit.tools.training.checkpoint import (
     checkpoint_shapes,
     forget_checkpoint,
@@ -48,8 +49,8 @@ RecipeT = TypeVar("RecipeT", bound=PoolRecipe)
 CHECK_STEPS = 10
 FEW_STEPS = 4
 DEFAULTS = PocketDefaults(
-    steps=8,
-    guidance=1.0,
+    steps=FEW_STEPS,
+    guidance=2.0,
     shift=TIME_SHIFT,
     width=PICTURE_PIXELS,
     height=PICTURE_PIXELS,
@@ -134,8 +135,13 @@ def _prepare(out: Path, stage: Stage, start: str | None, fresh: bool) -> None:
     if not has_checkpoint(out / "autoencoder"):
         save_checkpoint(out / "autoencoder", modules.autoencoder, 0, 0.0, torch.float16)
     if not has_checkpoint(out / "base"):
+        taken, needed = int(modules.transformer.config["in_channels"]), GRID.elements + layout_width(TEXT_WIDTH)
+        if taken != needed:
+            raise ToolError(
+                f"{start} takes {taken} channels, and the base takes {needed}: name one with layout channels"
+            )
         text_encoder = with_words(modules.text_encoder, text_vocabulary())
-        save_checkpoint(out / "base", PocketModel(text_encoder, with_layout(modules.transformer)), 0, 0.0)
+        save_checkpoint(out / "base", PocketModel(text_encoder, modules.transformer, layout=True), 0, 0.0)
 
 
 @dataclass(frozen=True)
