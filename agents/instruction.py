@@ -118,6 +118,8 @@ class Instruction(Data):
     outputs: tuple[OutputSpec, ...] = ()
     works: tuple[PictureWork, ...] = ()
     """What is done to pictures once the others are drawn."""
+    lora: dict[str, JsonValue] | None = None
+    """Of a set that a LoRA draws: the input of the tool `ic_lora`; the outputs are the panels that are drawn."""
     keep: tuple[str, ...] = ()
     """What must stay as it is, in words ("everything else", "the background")."""
     same_identity: bool = False

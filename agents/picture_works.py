@@ -57,7 +57,7 @@ def plan_work(request: WorkRequest, context: Context, outputs: Sequence[OutputSp
     `outputs` are those that the same message asks for; what comes out is counted on from there. A question where a
     picture is not there; None where the words can only mean what a single picture shows ("put them side by side").
     """
-    found = _meant(request.pictures, context, outputs)
+    found = meant(request.pictures, context, outputs)
     if isinstance(found, str):
         return found
     kind = _kind(request)
@@ -77,7 +77,8 @@ def _kind(request: WorkRequest) -> str:
     return str(operation.get("kind")) if isinstance(operation, dict) else request.tool
 
 
-def _meant(pictures: Pictures, context: Context, outputs: Sequence[OutputSpec]) -> list[Known] | str:
+def meant(pictures: Pictures, context: Context, outputs: Sequence[OutputSpec]) -> list[Known] | str:
+    """The pictures that words mean, or a question where they are not there."""
     if pictures.which in ("numbers", "ordinal"):
         return _named(pictures, context, outputs)
     drawn = [known for known in context.past if known.number in context.last_turn]

@@ -112,6 +112,13 @@ class Draft:
         self.nodes.append(Node(id=name, tool="edit", args=args))
         self.answers[output.id] = PlanOutput(id=output.id, node=name, index=0)
 
+    def lora(self, args: dict[str, JsonValue]) -> None:
+        """Add one `ic_lora` node that draws every output."""
+        name = f"ic_lora_{len(self.nodes) + 1}"
+        self.nodes.append(Node(id=name, tool="ic_lora", args={**args, "sampling": {"seed": self.seed}}))
+        for index, output in enumerate(self.instruction.outputs):
+            self.answers[output.id] = PlanOutput(id=output.id, node=name, index=index)
+
     def work(self, work: PictureWork) -> None:
         """Add one node that does `work` to pictures that are there or drawn by then."""
         name = f"{work.tool}_{len(self.nodes) + 1}"

@@ -97,6 +97,12 @@ def _pictures(words: str | None) -> Pictures:
     return Pictures("last") if re.fullmatch(_ONE, words) else Pictures("both")
 
 
+def pictures_named(words: str) -> Pictures | None:
+    """The pictures that words name and nothing else ("#1 and #2", "it"); None for any other words."""
+    told = " ".join(words.lower().split()).strip(" .!?,;")
+    return _pictures(told) if re.fullmatch(f"{_MANY}|{_ONE}", told) else None
+
+
 def _number(word: str | None) -> int | None:
     if word is None:
         return None

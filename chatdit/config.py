@@ -21,6 +21,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_settings import EnvSettingsSource, SettingsError
 
 from chatdit.settings_model import LanguageModelSettings, Settings
+from chatdit.tools.home import data_dir
 
 __all__ = [
     "ConfigError",
@@ -50,12 +51,6 @@ class Layer:
     origin: str
     values: dict[str, object]
     kind: str
-
-
-def data_dir() -> Path:
-    """Folder of sessions and pictures: $CHATDIT_HOME, or chatdit's folder under the XDG data directory."""
-    home = os.environ.get("CHATDIT_HOME")
-    return Path(home).expanduser().absolute() if home else platformdirs.user_data_path("chatdit")
 
 
 def user_config_file() -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -85,6 +86,80 @@ def train_pocket(
             method=methods[0],
         )
         print(path)
+
+
+@train.command("ic-lora")
+def train_ic_lora(
+    folder: Annotated[
+        str, typer.Argument(metavar="FOLDER", help="Samples and their card.json, or pocket:growth, pocket:colouring.")
+    ],
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="What it is called; else the card's name.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where it goes; else to your own LoRAs, under its name.")
+    ] = None,
+    model: Annotated[str, typer.Option(metavar="M", help="pocket, a diffusers folder or a hub id.")] = "pocket",
+    rank: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Of the matrices that are added.")] = 16,
+    steps: Annotated[int, typer.Option(min=1, metavar="N", help="Of training.")] = 400,
+    batch: Annotated[int, typer.Option(min=1, metavar="N", help="Sets in a step.")] = 4,
+    rate: Annotated[
+        float, typer.Option(min=1e-6, max=0.1, metavar="X", help="The learning rate at its height.")
+    ] = 1e-3,
+    samples: Annotated[int, typer.Option(min=4, metavar="N", help="How many sets pocket:... renders.")] = 60,
+    resume: Annotated[
+        bool, typer.Option("--resume/--fresh", help="Go on with an interrupted run, or forget it.")
+    ] = True,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of samples, weights, batches and noise.")] = 0,
+    device: Annotated[str, typer.Option(metavar="D", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the samples, and train nothing.")] = False,
+) -> None:
+    """Train an In-Context LoRA on sets of pictures of one kind; 20 to 100 of them are usual."""
+    from chatdit.eval_progress import progress
+    from chatdit.tools.dit.model import DiT
+    from chatdit.tools.lora.samples import read_samples
+    from chatdit.tools.lora.shelf import own_folder
+    from chatdit.tools.lora.training import LoraRecipe, train_lora
+    from chatdit.tools.lora.world_sets import SETS, render_samples
+
+    family, _, known = folder.partition(":")
+    if family == "pocket" and known:
+        if known not in SETS:
+            raise UsageError(f"{folder[:60]!r} is not known: expected pocket:{' or pocket:'.join(SETS)}")
+        card, sets = render_samples(known, samples, seed)
+    else:
+        card, sets = read_samples(Path(folder))
+    card = card.model_copy(update={"name": _lora_name(name or card.name)})
+    print(f"{card.name}: {len(sets)} sets of {card.panels} panels", file=sys.stderr)
+    if dry_run:
+        return
+    recipe = LoraRecipe(rank=rank, steps=steps, batch=batch, rate=rate)
+    place = out or own_folder() / card.name
+    named_device(device)
+    with progress() as notify:
+        print(
+            train_lora(
+                DiT.load(model, device=device),
+                card,
+                sets,
+                place,
+                recipe,
+                seed=seed,
+                fresh=not resume,
+                report=lambda done, total, loss: notify("steps", done, total),
+            )
+        )
+
+
+def _lora_name(name: str) -> str:
+    from pydantic import TypeAdapter, ValidationError
+
+    from chatdit.tools.lora.card import LoraName
+
+    try:
+        return TypeAdapter(LoraName).validate_python(name)
+    except ValidationError:
+        raise UsageError(
+            f"--name {name[:60]!r} is no name: expected small letters, digits and dashes, 48 at most"
+        ) from None
 
 
 def _check(device: torch.device, seed: int) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from chatdit.tools.compose import Compose
 from chatdit.tools.edit import Edit
 from chatdit.tools.generate import Generate
+from chatdit.tools.ic_lora import IcLora
 from chatdit.tools.segment import Segment
 from chatdit.tools.tool import Tool
 from chatdit.tools.types import ToolError, ToolSpec
 
-TOOLS: dict[str, Tool] = {tool.name: tool for tool in (Generate(), Edit(), Compose(), Segment())}
+TOOLS: dict[str, Tool] = {tool.name: tool for tool in (Generate(), Edit(), Compose(), Segment(), IcLora())}
 
 
 def tool(name: str) -> Tool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from chatdit.tools.dit.adapters import AdapterUse
 from chatdit.tools.dit.memory import out_of_memory
 from chatdit.tools.dit.model import DiT
 from chatdit.tools.dit.rows import AttentionSummary, Given, Row, SampledRow, SamplingOptions, Segment
@@ -89,9 +90,20 @@ class Drawn:
 
 
 def sampled_pictures(
-    dit: DiT, drawing: Drawing, sampling: Sampling, progress: ProgressCallback, *, preview: bool
+    dit: DiT,
+    drawing: Drawing,
+    sampling: Sampling,
+    progress: ProgressCallback,
+    *,
+    preview: bool,
+    adapter: AdapterUse | None = None,
+    compose: bool = True,
 ) -> Drawn:
-    """The wanted pictures of one drawing. Raises ToolError when the device's memory does not suffice."""
+    """The wanted pictures of one drawing; with `compose` things stand where there is room for them.
+
+    Raises:
+        ToolError: the device's memory does not suffice, or the adapter is of another model.
+    """
     # a painter made for one picture reads a canvas as inpainting does: known cells noised like the rest
     given: Given = "noised" if drawing.layout is not None and dit.defaults.open_vocabulary else "clean"
     options = SamplingOptions(
@@ -100,9 +112,11 @@ def sampled_pictures(
         given=given,
         preview=preview,
         attention=None if sampling.attention in (None, "dense") else named_policy(sampling.attention, dit.device),
+        adapter=adapter,
     )
+    rows = settled(dit, [drawing.row]) if compose else [drawing.row]
     try:
-        sampled = dit.sample(settled(dit, [drawing.row]), None, options, progress)
+        sampled = dit.sample(rows, None, options, progress)
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise

@@ -73,6 +73,10 @@ FROZEN = {
     "sessions": ["--help", "--json", "-h"],
     "tools": ["--help", "--json", "-h"],
     "train": ["--help", "-h"],
+    "train ic-lora": [
+        *("--batch", "--device", "--dry-run", "--fresh", "--help", "--model", "--name", "--out", "--rank", "--rate"),
+        *("--resume", "--samples", "--seed", "--steps", "-h"),
+    ],
     "train pocket": [
         *("--check", "--device", "--fresh", "--help", "--method", "--minutes", "--out", "--pixels"),
         *("--resume", "--seed", "--sitting", "--stage", "--start", "-h"),
@@ -322,6 +326,9 @@ def test_the_table_planner_is_one_of_three(chatdit: CommandLine) -> None:
         (("bench", "shared-steps", "--tiny"), 2, "torchrun --no-python --nproc-per-node 2 chatdit bench shared-steps"),
         (("bench", "llsa-training", "--device", "abacus"), 2, "expected auto, cpu, cuda"),
         (("bench", "world", "--device", "cuda:99"), 2, "use that, or cpu"),
+        (("train", "ic-lora", "pocket:dreams"), 2, "expected pocket:growth or pocket:colouring"),
+        (("train", "ic-lora", "pocket:growth", "--name", "My LoRA"), 2, "expected small letters, digits and dashes"),
+        (("train", "ic-lora", "nowhere"), 1, "nowhere is no folder: expected one with card.json and samples"),
         (("train", "pocket", "--stage", "dream"), 2, "expected all, or one of autoencoder"),
         (("train", "pocket", "--stage", "few-step", "--method", "guess"), 2, "expected one of imitation, reflow"),
         (("train", "pocket", "--stage", "base", "--pixels", "100", "--device", "cpu"), 2, "expected one of 128, 256"),
@@ -401,7 +408,9 @@ def test_a_session_in_use_is_not_taken(chatdit: CommandLine) -> None:
 
 def test_tools_prints_schemas(chatdit: CommandLine) -> None:
     generate, edit, *others = json.loads(chatdit("tools", "--json").out)
-    assert [tool["name"] for tool in (generate, edit, *others)] == ["generate", "edit", "compose", "segment"]
+    assert [tool["name"] for tool in (generate, edit, *others)] == [
+        *("generate", "edit", "compose", "segment", "ic_lora")
+    ]
     assert "panels" in generate["input_schema"]["properties"] and "boxes" in edit["input_schema"]["properties"]
     assert "generate" in chatdit("tools").out
 

@@ -39,6 +39,6 @@ def test_a_method_that_changes_something_when_neutral_does_not_hold() -> None:
 
 def test_a_tool_without_claims_is_named() -> None:
     bench = Bench(None, None, None)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"no claim of a tool 'paint': expected one of edit, generate, segment"):
+    with pytest.raises(ValueError, match="no claim of a tool 'paint': expected one of edit, generate, ic_lora"):
         run(bench, CLAIMS, tool="paint")
-    assert tools_with_claims() == ["edit", "generate", "segment"]
+    assert tools_with_claims() == ["edit", "generate", "ic_lora", "segment"]

@@ -95,8 +95,14 @@ def flux_like() -> RecordingDiT:
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> DiT:
+def tiny(tiny_folder: Path) -> DiT:
     """A real pocket model with random weights, three steps, pictures of 64 pixels."""
+    return DiT.load(tiny_folder, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `tiny` is loaded from."""
     from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
 
     from chatdit.tools.dit.autoencoder import AutoencoderConfig, PocketAutoencoder
@@ -128,7 +134,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> DiT:
         PocketDefaults(steps=3, guidance=3.0, shift=2.0, width=64, height=64, max_panels=4),
         quantize=False,
     )
-    return DiT.load(folder, device="cpu")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from chatdit.tools.dit.adapters import Adapters
 from chatdit.tools.dit.attention_plan import AttentionPlan
 from chatdit.tools.dit.layout import latent_part
 from chatdit.tools.dit.loading import LoadedModel, load_model
@@ -53,6 +54,7 @@ class DiT:
         elements = latent_part(taken, width, layout=self.defaults.layout)
         grid = Grid(self.images.downscale, pack_factor(elements, channels), channels)
         layers = install_processors(self.transformer)
+        self._adapters = Adapters(self.transformer)
         self._painter = Painter(
             self.transformer,
             self.images,
@@ -79,6 +81,11 @@ class DiT:
         place = _device(device)
         precision = _dtype(dtype, place)
         return cls(load_model(source, precision), place, precision)
+
+    @property
+    def painter(self) -> Painter:
+        """The parts, for training an adapter on them; drawing goes through `sample`."""
+        return self._painter
 
     @property
     def layers(self) -> int:
@@ -116,10 +123,11 @@ class DiT:
         the call.
 
         Raises:
-            ToolError: a row, the plan or an option does not fit the model.
+            ToolError: a row, the plan, an option or an adapter does not fit the model.
         """
         settings = _settings(sampling, self.defaults)
-        return sample_rows(self._painter, rows, plan, settings, progress)
+        with self._adapters.on(sampling.adapter):
+            return sample_rows(self._painter, rows, plan, settings, progress)
 
 
 def _settings(sampling: SamplingOptions, defaults: SamplingDefaults) -> Settings:

@@ -13,6 +13,7 @@ from torch import Tensor
 from chatdit.tools.dit.attention_plan import Scope
 
 if TYPE_CHECKING:
+    from chatdit.tools.dit.adapters import AdapterUse
     from chatdit.tools.dit.sparse_route import SparseAttention
 
 Trajectory = Literal["generate", "noised", "clean", "edited"]
@@ -87,7 +88,7 @@ class SamplingOptions:
 
     `given` says how known tokens are fed during sampling: clean at every step, or noised to the
     step's level. `preview` puts small pictures into progress reports. `attention` is the sparse policy to compute
-    attention with where it pays; None is dense.
+    attention with where it pays; None is dense. `adapter` is a LoRA that is on for this call.
     """
 
     steps: int | None = None
@@ -96,6 +97,7 @@ class SamplingOptions:
     given: Given = "clean"
     preview: bool = False
     attention: SparseAttention | None = None
+    adapter: AdapterUse | None = None
 
 
 @dataclass(frozen=True)

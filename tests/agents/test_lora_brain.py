@@ -1,0 +1,108 @@
+"""Requests for a LoRA in words: which one, what its panels show, which pictures are given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chatdit.agents.brain import Painter, PastPicture, Request
+from chatdit.agents.instruction import OutputSpec
+from chatdit.agents.lora_brain import LoraBrain, split_off_lora
+from chatdit.agents.offline_brain import OfflineBrain
+from chatdit.tools.lora.card import LoraCard
+from chatdit.tools.lora.shelf import CARD, WEIGHTS
+from chatdit.tools.types import ImageRef
+
+POCKET = Painter("pocket", open_vocabulary=False, width=256, height=256, max_panels=4)
+"""What brains know of the painter that ships."""
+
+
+@pytest.fixture(autouse=True)
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHATDIT_HOME", str(tmp_path))
+    said = ("{}, sketch style", "{}")
+    cards = (
+        LoraCard(name="stages", family="pocket", summary="three stages", columns=3),
+        LoraCard(name="paint", family="pocket", summary="a painting", columns=2, given=(1,), captions=said),
+    )
+    for card in cards:
+        folder = tmp_path / "loras" / card.name
+        folder.mkdir(parents=True)
+        (folder / CARD).write_text(card.model_dump_json())
+        (folder / WEIGHTS).write_bytes(b"x")
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("a Fox on the beach with the stages lora", "a Fox on the beach"),
+        ("Use the stages LoRA: a fox on the beach", "a fox on the beach"),
+        ("please apply my stages lora to #3.", "#3"),
+        ("make a stages lora of a fox", "a fox"),
+        ("the stages lora of a fox and a hat", "a fox and a hat"),
+        ("a fox, using stages lora", "a fox"),
+    ],
+)
+def test_the_words_for_a_lora_are_taken_off(text: str, rest: str) -> None:
+    assert split_off_lora(text) == (rest, "stages")
+
+
+@pytest.mark.parametrize(
+    "text", ["a fox on the beach", "make the fox blue", "put them on a sheet", "a flora by the lake"]
+)
+def test_other_words_are_left_alone(text: str) -> None:
+    assert split_off_lora(text) == (text, None)
+
+
+def _brain() -> LoraBrain:
+    return LoraBrain(OfflineBrain())
+
+
+def test_one_caption_is_for_every_panel() -> None:
+    read = _brain().parse(Request("a fox on the beach with the stages lora", painter=POCKET))
+    assert [o.description for o in read.outputs] == ["a fox on the beach"] * 3 and not read.questions
+    assert read.notices[-1] == "The stages LoRA makes 3 panels: three stages."
+    plan = _brain().plan(read, painter=POCKET, seed=7)
+    (node,) = plan.nodes
+    assert node.tool == "ic_lora"
+    assert node.args == {"lora": "stages", "captions": ["a fox on the beach"], "sampling": {"seed": 7}}
+    assert [(o.node, o.index) for o in plan.outputs] == [(node.id, i) for i in range(3)]
+
+
+def test_what_the_rest_leaves_open_is_asked() -> None:
+    read = _brain().parse(Request("a zyx with the stages lora", painter=POCKET))
+    assert read.questions and read.lora is None
+
+
+def test_a_lora_that_is_not_there_is_asked_about() -> None:
+    read = _brain().parse(Request("a fox with the stagse lora", painter=POCKET))
+    assert read.questions[0].startswith("no LoRA called 'stagse'; did you mean 'stages'?")
+
+
+def test_everything_else_goes_to_the_brain() -> None:
+    request = Request("a fox on the beach", painter=POCKET)
+    assert _brain().parse(request) == OfflineBrain().parse(request) and _brain().name == "offline"
+    read = _brain().parse(request)
+    assert _brain().plan(read, painter=POCKET, seed=1) == OfflineBrain().plan(read, painter=POCKET, seed=1)
+
+
+def test_a_picture_without_one_is_asked_for() -> None:
+    read = _brain().parse(Request("apply the paint lora to #1", painter=POCKET))
+    assert read.questions and "no picture #1" in read.questions[0]
+
+
+def test_a_picture_of_the_session_stands_in_the_panel_that_takes_one() -> None:
+    image = ImageRef(sha256="a" * 64, width=256, height=256)
+    drawn = OutputSpec(id="output_1", description="a fox on the beach, sketch style", told=True)
+    request = Request("apply the paint lora to #1", pictures=(PastPicture(1, image, drawn),), painter=POCKET)
+    read = _brain().parse(request)
+    assert [o.description for o in read.outputs] == ["a fox on the beach"]
+    plan = _brain().plan(read, painter=POCKET, seed=3)
+    assert plan.inputs == {"input_1": image}
+    assert plan.nodes[0].args == {
+        "lora": "paint",
+        "captions": ["a fox on the beach"],
+        "known": [{"panel": 1, "image": {"$input": "input_1"}}],
+        "sampling": {"seed": 3},
+    }
