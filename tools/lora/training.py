@@ -90,7 +90,7 @@ def train_lora(
     optimiser = torch.optim.AdamW(list(parameters.values()), lr=recipe.rate, betas=(0.9, 0.99), weight_decay=0.0)
     painter = replace(dit.painter, text=_Remembered(dit.painter.text))
     settings = Settings(1, 1.0, dit.defaults.shift, "clean", preview=False)
-    order, log = random.Random(f"{seed}-{first}"), RunLog(out / "log.jsonl", quiet=True)
+    order, log = random.Random(f"{seed}-{first}"), RunLog(out / "log.jsonl", spoken=False)
     generator = torch.Generator().manual_seed(seed + first)
     started = time.monotonic()
     for step, share in Clock(0, steps=recipe.steps).ticks(first):

@@ -55,11 +55,11 @@ def rate(share: float, taken: int, warmup: int, flat: float) -> float:
 
 
 class RunLog:
-    """One JSON object a line, on disk at once and in short on stderr."""
+    """One JSON object a line, on disk at once and, when `spoken`, in short on stderr; nothing at all when `quiet`."""
 
-    def __init__(self, path: Path, *, quiet: bool = False) -> None:
+    def __init__(self, path: Path, *, quiet: bool = False, spoken: bool = True) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._quiet = path, quiet
+        self._path, self._quiet, self._spoken = path, quiet, spoken
 
     def write(self, **values: float | int | str) -> None:
         """Append `values`."""
@@ -67,6 +67,8 @@ class RunLog:
             return
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")
+        if not self._spoken:
+            return
         print(" ".join(f"{k}={_short(v)}" for k, v in values.items()), file=sys.stderr, flush=True)
 
 

@@ -55,6 +55,8 @@ def test_the_loss_falls_and_the_base_stays(tiny_folder: Path, tmp_path: Path) ->
     assert card.rank == 8 and card.base_weights == dit.weights_hash and card.name == "pair"
     assert json.loads((place / "record.json").read_text())["recipe"]["steps"] == 80
     assert not (place / "progress.json").exists()
+    told = [json.loads(line) for line in (place / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in told] == list(range(10, 81, 10)) and told[0]["loss"] > 0
 
 
 def test_an_interrupted_run_goes_on_where_it_was(
