@@ -111,6 +111,13 @@ class PictureWork(Data):
     """The pictures that come out; they are among the instruction's outputs."""
 
 
+class ToolCall(Data):
+    """A tool that the words name, and its input without the seed; its pictures are the outputs, in order."""
+
+    tool: Literal["ic_lora", "layout"]
+    args: dict[str, JsonValue]
+
+
 class Instruction(Data):
     """A whole turn's request."""
 
@@ -118,8 +125,8 @@ class Instruction(Data):
     outputs: tuple[OutputSpec, ...] = ()
     works: tuple[PictureWork, ...] = ()
     """What is done to pictures once the others are drawn."""
-    lora: dict[str, JsonValue] | None = None
-    """Of a set that a LoRA draws: the input of the tool `ic_lora`; the outputs are the panels that are drawn."""
+    call: ToolCall | None = None
+    """The one call that gives all outputs, when the words name a tool."""
     keep: tuple[str, ...] = ()
     """What must stay as it is, in words ("everything else", "the background")."""
     same_identity: bool = False

@@ -18,7 +18,7 @@ from itertools import groupby
 from pydantic import JsonValue
 
 from chatdit.agents.brain import Painter
-from chatdit.agents.instruction import Element, Instruction, InstructionInput, OutputSpec, PictureWork
+from chatdit.agents.instruction import Element, Instruction, InstructionInput, OutputSpec, PictureWork, ToolCall
 from chatdit.agents.plan import Node, Plan, PlanError, PlanOutput
 from chatdit.tools.generate_request import derived_seed
 from chatdit.tools.types import ImageRef, Problem
@@ -112,10 +112,10 @@ class Draft:
         self.nodes.append(Node(id=name, tool="edit", args=args))
         self.answers[output.id] = PlanOutput(id=output.id, node=name, index=0)
 
-    def lora(self, args: dict[str, JsonValue]) -> None:
-        """Add one `ic_lora` node that draws every output."""
-        name = f"ic_lora_{len(self.nodes) + 1}"
-        self.nodes.append(Node(id=name, tool="ic_lora", args={**args, "sampling": {"seed": self.seed}}))
+    def call(self, call: ToolCall) -> None:
+        """Add the one node that gives every output."""
+        name = f"{call.tool}_{len(self.nodes) + 1}"
+        self.nodes.append(Node(id=name, tool=call.tool, args={**call.args, "sampling": {"seed": self.seed}}))
         for index, output in enumerate(self.instruction.outputs):
             self.answers[output.id] = PlanOutput(id=output.id, node=name, index=index)
 

@@ -91,7 +91,7 @@ def train_pocket(
 @train.command("ic-lora")
 def train_ic_lora(
     folder: Annotated[
-        str, typer.Argument(metavar="FOLDER", help="Samples and their card.json, or pocket:growth, pocket:colouring.")
+        str, typer.Argument(metavar="FOLDER", help="Samples and card.json, or pocket:colouring, :sandstorm, :growth.")
     ],
     name: Annotated[str | None, typer.Option(metavar="NAME", help="What it is called; else the card's name.")] = None,
     out: Annotated[

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chatdit.agents.brain import Brain, BrainSettings, Painter, make_brain, with_sight
-from chatdit.agents.lora_brain import LoraBrain
+from chatdit.agents.direct_brain import DirectBrain
 from chatdit.config import ConfigError, Settings, api_key
 from chatdit.painter import LazyPainter
 from chatdit.preset_brain import PresetBrain
@@ -93,7 +93,7 @@ class Workshop:
         attention = None if settings.attention == "dense" else settings.attention
         brain = with_sight(self.brain, artifacts.open_image)
         return Deps(
-            brain=PresetBrain(LoraBrain(brain), size, settings.steps, settings.guidance, attention, drawn_seeds),
+            brain=PresetBrain(DirectBrain(brain), size, settings.steps, settings.guidance, attention, drawn_seeds),
             tools=TOOLS,
             context=self.run_context(artifacts, preview=preview),
             cache=NodeCache(nodes, self.painter.weights_hash),

@@ -16,6 +16,7 @@ from PIL import Image
 
 from chatdit.evals.effect_edit_words import FLOW_EDIT
 from chatdit.evals.effect_edits import EDITS
+from chatdit.evals.effect_layout import LAYOUT
 from chatdit.evals.effect_lora import LORAS
 from chatdit.evals.effect_segment import SEGMENT
 from chatdit.evals.effects import Bench, Claim, Measured, Trial
@@ -122,6 +123,7 @@ CLAIMS: Mapping[str, Claim] = {
     "edit-by-words": FLOW_EDIT,
     "segment-point": SEGMENT,
     **LORAS,
+    **LAYOUT,
 }
 
 

@@ -62,6 +62,8 @@ class Claim:
     """Paper or design whose claim it is."""
     measure: Callable[[Bench, int, int], Measured]
     """From bench, number of cases and seed."""
+    ready: Callable[[], bool] = lambda: True
+    """Whether what it measures is there; when all claims are measured, others are passed over."""
 
 
 def effect_row(claim: Claim, measured: Measured) -> dict[str, object]:
@@ -112,8 +114,8 @@ def run(
 
 
 def chosen(claims: Mapping[str, Claim], tool: str | None) -> list[Claim]:
-    """The claims of a tool, or all. Raises ValueError for a tool without a claim."""
-    found = [claim for claim in claims.values() if tool in (None, claim.tool)]
+    """The claims of a tool, or all that are ready. Raises ValueError for a tool without a claim."""
+    found = [claim for claim in claims.values() if (claim.ready() if tool is None else claim.tool == tool)]
     if not found:
         known = ", ".join(sorted({claim.tool for claim in claims.values()}))
         raise ValueError(f"no claim of a tool {tool!r}: expected one of {known}")

@@ -6,11 +6,14 @@ from chatdit.tools.compose import Compose
 from chatdit.tools.edit import Edit
 from chatdit.tools.generate import Generate
 from chatdit.tools.ic_lora import IcLora
+from chatdit.tools.layout import LayoutTool
 from chatdit.tools.segment import Segment
 from chatdit.tools.tool import Tool
 from chatdit.tools.types import ToolError, ToolSpec
 
-TOOLS: dict[str, Tool] = {tool.name: tool for tool in (Generate(), Edit(), Compose(), Segment(), IcLora())}
+TOOLS: dict[str, Tool] = {
+    tool.name: tool for tool in (Generate(), Edit(), Compose(), Segment(), IcLora(), LayoutTool())
+}
 
 
 def tool(name: str) -> Tool:

@@ -192,6 +192,10 @@ def panel_row(
         pixels = to_tensor(fit_to(given[panel], *size)) if panel in given else None
         place = (y // token, x // token) if canvas else (0, 0)
         segments.append(Segment(width, height, 0 if canvas else i, place, pixels))
+    if card.alike and not given and card.family == "pocket":
+        from chatdit.tools.pocket.composer import compose
+
+        captions = [compose(caption, str(seed)) for caption in captions]
     told = tuple(card.told(caption, i) for i, caption in enumerate(captions, start=1))
     return Row(_joint(card, told), tuple(segments), seed)
 
@@ -219,7 +223,7 @@ def _sampled(
 
     drawing = Drawing(row, 0, lora.card.layout if dit.defaults.open_vocabulary else None)
     adapter = AdapterUse(lora.file, request.strength)
-    # where things stand is for the LoRA to say: nothing is composed
+    # where things stand is settled by the card, or left to the LoRA
     how = request.sampling
     return sampled_pictures(dit, drawing, how, report, preview=preview, adapter=adapter, compose=False).pictures
 

@@ -326,7 +326,7 @@ def test_the_table_planner_is_one_of_three(chatdit: CommandLine) -> None:
         (("bench", "shared-steps", "--tiny"), 2, "torchrun --no-python --nproc-per-node 2 chatdit bench shared-steps"),
         (("bench", "llsa-training", "--device", "abacus"), 2, "expected auto, cpu, cuda"),
         (("bench", "world", "--device", "cuda:99"), 2, "use that, or cpu"),
-        (("train", "ic-lora", "pocket:dreams"), 2, "expected pocket:growth or pocket:colouring"),
+        (("train", "ic-lora", "pocket:dreams"), 2, "expected pocket:colouring or pocket:sandstorm"),
         (("train", "ic-lora", "pocket:growth", "--name", "My LoRA"), 2, "expected small letters, digits and dashes"),
         (("train", "ic-lora", "nowhere"), 1, "nowhere is no folder: expected one with card.json and samples"),
         (("train", "pocket", "--stage", "dream"), 2, "expected all, or one of autoencoder"),

@@ -31,6 +31,8 @@ class LoraCard(Data):
     """What is said of each panel, `{}` standing for what is asked; none means just that."""
     given: tuple[int, ...] = ()
     """Panels that it was trained to be shown."""
+    alike: bool = False
+    """Whether everything stands on one spot in all panels; where, is settled before drawing, as for other pictures."""
     chained: bool = False
     """Whether its panels are of a kind, so that more of them can be drawn group by group, each shown the first."""
     width: int | None = Field(default=None, ge=MIN_SIDE, le=MAX_SIDE)

@@ -57,11 +57,12 @@ def composed(row: Row, place: Placer = grounded) -> Row:
     texts = [text.strip() for text in _PANEL.split(row.caption)[:: 2 if tags else 1]]
     texts = texts[1:] if tags else texts
     drawn = [not segment.wholly_known for segment in row.segments] if len(row.segments) == len(texts) else []
-    told = [_composed(t, f"{row.seed}-{i}", place) if i < len(drawn) and drawn[i] else t for i, t in enumerate(texts)]
+    told = [compose(t, f"{row.seed}-{i}", place) if i < len(drawn) and drawn[i] else t for i, t in enumerate(texts)]
     return replace(row, caption=" ".join(f"{tag} {t}" for tag, t in zip(tags, told, strict=True)) if tags else told[0])
 
 
-def _composed(caption: str, seed: str, place: Placer) -> str:
+def compose(caption: str, seed: str, place: Placer = grounded) -> str:
+    """One picture's caption with the spots of its sprites; as it is where it tells some, or asks for no scene."""
     read = read_caption(caption)
     if read is None or told_spots(caption) or check(read.scene):
         return caption

@@ -1,4 +1,4 @@
-"""Requests for a LoRA in words: which one, what its panels show, which pictures are given."""
+"""Requests that name their tool: which LoRA, what its panels show, which pictures are given; boxes in numbers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from chatdit.agents.brain import Painter, PastPicture, Request
+from chatdit.agents.direct_brain import DirectBrain
 from chatdit.agents.instruction import OutputSpec
-from chatdit.agents.lora_brain import LoraBrain, split_off_lora
+from chatdit.agents.lora_request import split_off_lora
 from chatdit.agents.offline_brain import OfflineBrain
 from chatdit.tools.lora.card import LoraCard
 from chatdit.tools.lora.shelf import CARD, WEIGHTS
@@ -55,8 +56,8 @@ def test_other_words_are_left_alone(text: str) -> None:
     assert split_off_lora(text) == (text, None)
 
 
-def _brain() -> LoraBrain:
-    return LoraBrain(OfflineBrain())
+def _brain() -> DirectBrain:
+    return DirectBrain(OfflineBrain())
 
 
 def test_one_caption_is_for_every_panel() -> None:
@@ -72,7 +73,7 @@ def test_one_caption_is_for_every_panel() -> None:
 
 def test_what_the_rest_leaves_open_is_asked() -> None:
     read = _brain().parse(Request("a zyx with the stages lora", painter=POCKET))
-    assert read.questions and read.lora is None
+    assert read.questions and read.call is None
 
 
 def test_a_lora_that_is_not_there_is_asked_about() -> None:
@@ -106,3 +107,41 @@ def test_a_picture_of_the_session_stands_in_the_panel_that_takes_one() -> None:
         "known": [{"panel": 1, "image": {"$input": "input_1"}}],
         "sampling": {"seed": 3},
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "boxes", "more"),
+    [
+        (
+            "a cat [0.1, 0.5, 0.4, 0.9] and a red car (50% 50% 90% 90%) on the beach",
+            [("a cat", (0.1, 0.5, 0.4, 0.9)), ("a red car", (0.5, 0.5, 0.9, 0.9))],
+            {"background": "beach"},
+        ),
+        ("Draw a fox in the box [10 20 60 80], sketch style", [("a fox", (0.1, 0.2, 0.6, 0.8))], {"style": "sketch"}),
+        ("a dog at [.1 .2 .5 .6]", [("a dog", (0.1, 0.2, 0.5, 0.6))], {}),
+    ],
+)
+def test_boxes_in_numbers_are_a_layout(
+    text: str, boxes: list[tuple[str, tuple[float, ...]]], more: dict[str, str]
+) -> None:
+    read = _brain().parse(Request(text, painter=POCKET))
+    assert read.call is not None and read.call.tool == "layout" and not read.questions
+    told = [{"phrase": phrase, "box": dict(zip(("x1", "y1", "x2", "y2"), box, strict=True))} for phrase, box in boxes]
+    assert read.call.args == {"boxes": told, **more}
+    (node,) = _brain().plan(read, painter=POCKET, seed=2).nodes
+    assert node.tool == "layout" and node.args["sampling"] == {"seed": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [("a cat [0.5 0.5 0.1 0.9]", "expected left, top, right, bottom"), ("[0.1 0.1 0.5 0.5]", "What stands in the box")],
+)
+def test_boxes_that_are_none_are_asked_about(text: str, question: str) -> None:
+    read = _brain().parse(Request(text, painter=POCKET))
+    assert question in read.questions[0] and read.call is None
+
+
+def test_a_painter_without_layout_reads_the_words_itself() -> None:
+    flux = Painter("flux", open_vocabulary=True, width=1024, height=1024, max_panels=12)
+    read = _brain().parse(Request("a cat [0.1, 0.5, 0.4, 0.9]", painter=flux))
+    assert read.call is None

@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pydantic import JsonValue
 
 from chatdit.agents.anaphora import Context, Known, context_of
-from chatdit.agents.brain import Brain, Painter, Request
-from chatdit.agents.instruction import Instruction, OutputSpec
+from chatdit.agents.brain import Brain, Request
+from chatdit.agents.instruction import Instruction, OutputSpec, ToolCall
 from chatdit.agents.picture_works import meant
-from chatdit.agents.plan import Plan
-from chatdit.agents.planner import Draft
 from chatdit.agents.work_grammar import pictures_named
 from chatdit.tools.lora.card import LoraCard
 from chatdit.tools.lora.shelf import find_lora
 from chatdit.tools.pocket.scene import NAMELESS
-from chatdit.tools.types import Problem, ToolError
+from chatdit.tools.types import ToolError
 
 _NAMED = r"(?:the |my |our )?(?P<name>[a-z0-9][\w-]*) lora"
 _PLEASE = r"(?:please |now |then |(?:can|could) you )*"
@@ -44,40 +42,20 @@ def split_off_lora(text: str) -> tuple[str, str | None]:
     return text, None
 
 
-@dataclass(frozen=True)
-class LoraBrain:
-    """`brain`, which is asked for everything but what a LoRA is for."""
-
-    brain: Brain
-
-    @property
-    def name(self) -> str:
-        """The brain's own."""
-        return self.brain.name
-
-    def parse(self, request: Request) -> Instruction:
-        """What the brain reads in the rest of the words, with a picture for each panel that is to be drawn."""
-        rest, name = split_off_lora(request.text)
-        if name is None:
-            return self.brain.parse(request)
-        try:
-            card = find_lora(name).card
-        except ToolError as error:
-            return Instruction(questions=(f"{error}.",))
-        given = pictures_named(rest)
-        if given is not None:
-            return _of_pictures(context_of(request), meant(given, context_of(request), ()), card)
-        return _of_words(self.brain.parse(replace(request, text=rest)), card)
-
-    def plan(
-        self, instruction: Instruction, problems: Sequence[Problem] = (), *, painter: Painter, seed: int = 0
-    ) -> Plan:
-        """One node for all panels of a LoRA; the brain's own plan for everything else."""
-        if instruction.lora is None:
-            return self.brain.plan(instruction, problems, painter=painter, seed=seed)
-        draft = Draft(instruction, seed)
-        draft.lora(instruction.lora)
-        return draft.plan()
+def read_lora(request: Request, brain: Brain) -> Instruction | None:
+    """What `brain` reads in the rest of the words, with a picture for each panel that is to be drawn."""
+    rest, name = split_off_lora(request.text)
+    if name is None:
+        return None
+    try:
+        card = find_lora(name).card
+    except ToolError as error:
+        return Instruction(questions=(f"{error}.",))
+    given = pictures_named(rest)
+    if given is not None:
+        context = context_of(request)
+        return _of_pictures(context, meant(given, context, ()), card)
+    return _of_words(brain.parse(replace(request, text=rest)), card)
 
 
 def _of_pictures(context: Context, found: list[Known] | str, card: LoraCard) -> Instruction:
@@ -121,7 +99,7 @@ def _asked(read: Instruction, card: LoraCard, captions: Sequence[str], known: di
     changed = {
         "outputs": outputs,
         "works": (),
-        "lora": args,
+        "call": ToolCall(tool="ic_lora", args=args),
         "same_identity": False,
         "notices": (*read.notices, notice),
     }

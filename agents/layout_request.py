@@ -1,0 +1,60 @@
+"""Requests that say in numbers where things stand: "a cat [0.1, 0.5, 0.4, 0.9] and a car [0.5, 0.5, 0.9, 0.9]".
+
+Boxes are left, top, right and bottom, in fractions or in per cent of the picture.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import JsonValue
+
+from chatdit.agents.brain import Brain, Request
+from chatdit.agents.instruction import Instruction, OutputSpec, ToolCall
+from chatdit.tools.pocket.caption_reader import read_caption
+from chatdit.tools.pocket.vocabulary import BACKGROUNDS
+
+_NUMBER = r"(\d+(?:\.\d+)?|\.\d+) ?%?"
+_BOX = re.compile(
+    rf"(?:\b(?:in|at|inside|within) )?(?:the |a )?(?:\bbox )?"
+    rf"[\[(] ?{_NUMBER}[, ]+{_NUMBER}[, ]+{_NUMBER}[, ]+{_NUMBER} ?[\])]"
+)
+_LEAD = re.compile(
+    r"^(?:[\s,;.:]|and\b|with\b|then\b|please\b|draw\b|make\b|show me\b|create\b|paint\b|a picture of\b)+"
+)
+
+
+def read_layout(request: Request, brain: Brain) -> Instruction | None:
+    """One picture with each thing in its box; None where the words tell no box."""
+    text = " ".join(request.text.split())
+    found = list(_BOX.finditer(text))
+    if not found or request.painter.open_vocabulary:
+        return None
+    boxes: list[JsonValue] = []
+    at = 0
+    for box in found:
+        phrase = _LEAD.sub("", text[at : box.start()].lower()).strip(" ,;:")
+        at = box.end()
+        sides = [float(n) for n in box.groups()]
+        if max(sides) > 1:
+            sides = [side / 100 for side in sides]
+        x1, y1, x2, y2 = sides
+        if not (x1 < x2 <= 1 and y1 < y2 <= 1):
+            told = (
+                f"The box {box.group().strip()} is none: expected left, top, right, bottom, in fractions or per cent."
+            )
+            return Instruction(questions=(told,))
+        if not phrase:
+            return Instruction(questions=(f"What stands in the box {box.group().strip()}?",))
+        boxes.append({"phrase": phrase, "box": {"x1": x1, "y1": y1, "x2": x2, "y2": y2}})
+    rest = _LEAD.sub("", text[at:].lower()).strip(" .!")
+    args: dict[str, JsonValue] = {"boxes": boxes}
+    read = read_caption(f"a subject {rest}")
+    if rest and read is not None:
+        if BACKGROUNDS[read.scene.background].phrase in rest:
+            args["background"] = read.scene.background
+        if read.scene.style != "plain":
+            args["style"] = read.scene.style
+    described = " and ".join(str(b["phrase"]) for b in boxes if isinstance(b, dict))
+    output = OutputSpec(id="output_1", description=f"{described} {rest}".strip())
+    return Instruction(outputs=(output,), call=ToolCall(tool="layout", args=args))
