@@ -151,9 +151,8 @@ def with_sight(brain: Brain, open_image: Callable[[ImageRef], Image.Image]) -> B
         from chatdit.agents.describing_brain import describing
 
         return describing(brain, open_image)
-    from chatdit.agents.openai_brain import OpenAIBrain
-
-    return brain.seeing(open_image) if isinstance(brain, OpenAIBrain) else brain
+    seeing: Callable[[Callable[[ImageRef], Image.Image]], Brain] | None = getattr(brain, "seeing", None)
+    return brain if seeing is None else seeing(open_image)
 
 
 def check_length(text: str) -> None:

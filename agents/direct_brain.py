@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from chatdit.agents.brain import Brain, Painter, Request
+from chatdit.agents.brain import Brain, Painter, Request, with_sight
 from chatdit.agents.instruction import Instruction
 from chatdit.agents.layout_request import read_layout
 from chatdit.agents.lora_request import read_lora
 from chatdit.agents.plan import Plan
 from chatdit.agents.planner import Draft
-from chatdit.tools.types import Problem
+from chatdit.tools.types import ImageRef, Problem
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Reader = Callable[[Request, Brain], Instruction | None]
 READERS: tuple[Reader, ...] = (read_lora, read_layout)
@@ -27,6 +31,10 @@ class DirectBrain:
     def name(self) -> str:
         """The brain's own."""
         return self.brain.name
+
+    def seeing(self, open_image: Callable[[ImageRef], Image.Image]) -> DirectBrain:
+        """The same around a brain that sees attached pictures."""
+        return DirectBrain(with_sight(self.brain, open_image))
 
     def parse(self, request: Request) -> Instruction:
         """What the first reader finds, or what the brain reads."""

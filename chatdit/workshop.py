@@ -91,9 +91,9 @@ class Workshop:
 
         settings = self.settings
         attention = None if settings.attention == "dense" else settings.attention
-        brain = with_sight(self.brain, artifacts.open_image)
+        brain = with_sight(DirectBrain(self.brain), artifacts.open_image)
         return Deps(
-            brain=PresetBrain(DirectBrain(brain), size, settings.steps, settings.guidance, attention, drawn_seeds),
+            brain=PresetBrain(brain, size, settings.steps, settings.guidance, attention, drawn_seeds),
             tools=TOOLS,
             context=self.run_context(artifacts, preview=preview),
             cache=NodeCache(nodes, self.painter.weights_hash),

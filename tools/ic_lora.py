@@ -79,7 +79,7 @@ class IcLora(Tool):
 
     def surroundings(self) -> str:
         """The LoRAs that are there: another one of the same name draws other pictures."""
-        return ":".join(f"{name}={entry.digest()}" for name, entry in sorted(shelf().items()))
+        return ":".join(f"{name}={entry.stamp()}" for name, entry in sorted(shelf().items()))
 
     def estimate(self, inp: ToolInput, painter: PainterDefaults) -> Cost:
         """Steps, a row for each group, and the image tokens of one."""

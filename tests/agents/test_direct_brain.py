@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from chatdit.agents.brain import Painter, PastPicture, Request
+from chatdit.agents.brain import BrainSettings, Painter, PastPicture, Request, with_sight
+from chatdit.agents.describing_brain import DescribingBrain
 from chatdit.agents.direct_brain import DirectBrain
-from chatdit.agents.instruction import OutputSpec
+from chatdit.agents.instruction import InstructionInput, OutputSpec
 from chatdit.agents.lora_request import split_off_lora
 from chatdit.agents.offline_brain import OfflineBrain
+from chatdit.agents.openai_brain import OpenAIBrain
 from chatdit.tools.lora.card import LoraCard
 from chatdit.tools.lora.shelf import CARD, WEIGHTS
 from chatdit.tools.types import ImageRef
@@ -145,3 +148,21 @@ def test_a_painter_without_layout_reads_the_words_itself() -> None:
     flux = Painter("flux", open_vocabulary=True, width=1024, height=1024, max_panels=12)
     read = _brain().parse(Request("a cat [0.1, 0.5, 0.4, 0.9]", painter=flux))
     assert read.call is None
+
+
+def test_an_attached_picture_is_told_by_what_is_seen_of_it() -> None:
+    image = ImageRef(sha256="b" * 64, width=256, height=256)
+    shows = OutputSpec(id="input_1", description="a fox on the beach, sketch style", told=True)
+    given = InstructionInput(id="input_1", image=image, shows=shows)
+    read = _brain().parse(Request("apply the paint lora to image 1", inputs=(given,), painter=POCKET))
+    assert read.call is not None and read.call.args["captions"] == ["a fox on the beach"]
+    assert [entry.id for entry in read.inputs] == ["input_1"] and read.inputs[0].role == "panel"
+
+
+def test_brains_see_through_it() -> None:
+    seen = with_sight(_brain(), lambda image: Image.new("RGB", (8, 8)))
+    assert isinstance(seen, DescribingBrain) and seen.name == "offline"
+    endpoint = OpenAIBrain(BrainSettings(base_url="http://127.0.0.1:9"))
+    eyes = with_sight(DirectBrain(endpoint), lambda image: Image.new("RGB", (8, 8)))
+    assert isinstance(eyes, DirectBrain) and isinstance(eyes.brain, OpenAIBrain)
+    assert eyes.brain is not endpoint and eyes.brain._open_image is not None

@@ -30,6 +30,11 @@ class ShelvedLora:
     card: LoraCard
     file: Path
 
+    def stamp(self) -> str:
+        """What changes when card or file do, without reading the file."""
+        told = self.file.stat()
+        return hashlib.sha256(f"{self.card.model_dump_json()}{told.st_size}{told.st_mtime_ns}".encode()).hexdigest()
+
     def digest(self) -> str:
         """SHA-256 of card and weights."""
         return hashlib.sha256(self.card.model_dump_json().encode() + self.file.read_bytes()).hexdigest()
