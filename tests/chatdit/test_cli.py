@@ -406,6 +406,11 @@ def test_a_session_in_use_is_not_taken(chatdit: CommandLine) -> None:
     assert said.code == 1 and session.id in said.err and said.err.count("\n") == 1
 
 
+def test_samples_of_a_lora_are_checked_without_training(chatdit: CommandLine) -> None:
+    said = chatdit("train", "ic-lora", "pocket:colouring", "--samples", "4", "--name", "mine", "--dry-run")
+    assert (said.code, said.out, said.err) == (0, "", "mine: 4 sets of 2 panels\n")
+
+
 def test_tools_prints_schemas(chatdit: CommandLine) -> None:
     generate, edit, *others = json.loads(chatdit("tools", "--json").out)
     assert (generate["name"], edit["name"]) == ("generate", "edit")
