@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chatdit.agents.brain import Brain, BrainSettings, Painter, make_brain, with_sight
-from chatdit.agents.direct_brain import DirectBrain
 from chatdit.config import ConfigError, Settings, api_key
 from chatdit.painter import LazyPainter
 from chatdit.preset_brain import PresetBrain
@@ -86,6 +85,7 @@ class Workshop:
         preview: bool = False,
     ) -> Deps:
         """Everything a turn works with; `nodes` is the folder of finished steps, `size` that of each picture."""
+        from chatdit.agents.direct_brain import DirectBrain
         from chatdit.agents.graph import Deps
         from chatdit.agents.node_cache import NodeCache
 
