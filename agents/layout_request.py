@@ -6,13 +6,12 @@ Boxes are left, top, right and bottom, in fractions or in per cent of the pictur
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from pydantic import JsonValue
 
 from chatdit.agents.brain import Brain, Request
 from chatdit.agents.instruction import Instruction, OutputSpec, ToolCall
-from chatdit.tools.pocket.caption_reader import read_caption
-from chatdit.tools.pocket.vocabulary import BACKGROUNDS
 
 _NUMBER = r"(\d+(?:\.\d+)?|\.\d+) ?%?"
 _BOX = re.compile(
@@ -47,14 +46,17 @@ def read_layout(request: Request, brain: Brain) -> Instruction | None:
         if not phrase:
             return Instruction(questions=(f"What stands in the box {box.group().strip()}?",))
         boxes.append({"phrase": phrase, "box": {"x1": x1, "y1": y1, "x2": x2, "y2": y2}})
-    rest = _LEAD.sub("", text[at:].lower()).strip(" .!")
+    rest = text[at:].strip(" ,.!")
     args: dict[str, JsonValue] = {"boxes": boxes}
-    read = read_caption(f"a subject {rest}")
-    if rest and read is not None:
-        if BACKGROUNDS[read.scene.background].phrase in rest:
-            args["background"] = read.scene.background
-        if read.scene.style != "plain":
-            args["style"] = read.scene.style
+    if rest:
+        # the brain reads place and style as behind any subject; more subjects than that one have no box
+        over = brain.parse(replace(request, text=f"a cat {rest}", inputs=(), pictures=(), history=()))
+        if over.questions:
+            return Instruction(questions=over.questions)
+        (read, *more) = over.outputs
+        if more or len(read.elements) != 1 or read.elements[0].count != 1:
+            return Instruction(questions=(f"Where do I put what stands in '{rest}'? Give each thing a box.",))
+        args |= {name: said for name, said in (("background", read.background), ("style", read.style)) if said}
     described = " and ".join(str(b["phrase"]) for b in boxes if isinstance(b, dict))
     output = OutputSpec(id="output_1", description=f"{described} {rest}".strip())
     return Instruction(outputs=(output,), call=ToolCall(tool="layout", args=args))

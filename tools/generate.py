@@ -18,8 +18,8 @@ from chatdit.tools.generate_request import (
     row_tokens,
     size_notes,
 )
-from chatdit.tools.tool import PainterDefaults, RunContext, Tool, narrowed
-from chatdit.tools.types import Cost, Problem, Progress, ProgressCallback, ToolError, ToolInput
+from chatdit.tools.tool import PainterDefaults, RunContext, Tool, narrowed, part_of
+from chatdit.tools.types import Cost, Problem, ToolError, ToolInput
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -67,7 +67,7 @@ class Generate(Tool):
         attention: list[AttentionSummary] = []
         for i, drawing in enumerate(drawings):
             warnings += caption_warnings(dit, drawing.row.caption)
-            report = _part_of(context.progress, i, len(drawings))
+            report = part_of(context.progress, "picture", i, len(drawings))
             drawn = sampled_pictures(dit, drawing, request.sampling, report, preview=context.preview)
             pictures += drawn.pictures
             attention += [drawn.attention] if drawn.attention is not None else []
@@ -106,16 +106,6 @@ def _drawings(request: GenerateInput, context: RunContext, dit: DiT) -> list[Dra
         return [as_sequence(given, wanted, seeds[0], dit.defaults)]
     # one row a call, so that a picture does not depend on what else was asked for
     return [as_sequence(given, [one], seed, dit.defaults) for one, seed in zip(wanted, seeds, strict=True)]
-
-
-def _part_of(progress: ProgressCallback, index: int, count: int) -> ProgressCallback:
-    """Reports of row `index` as parts of one count over all rows."""
-
-    def report(one: Progress) -> None:
-        stage = one.stage if count == 1 else f"picture {index + 1} of {count}"
-        progress(Progress(stage, index * one.total + one.step, count * one.total, one.preview))
-
-    return report
 
 
 def _attention_report(summaries: Sequence[AttentionSummary]) -> dict[str, float | int | str]:

@@ -18,8 +18,18 @@ from chatdit.tools.generate_request import Caption, derived_seed
 from chatdit.tools.lora.card import LoraCard, LoraName
 from chatdit.tools.lora.shelf import ShelvedLora, find_lora, shelf
 from chatdit.tools.panels import cells, rounded_size
-from chatdit.tools.tool import PainterDefaults, RunContext, Tool, narrowed
-from chatdit.tools.types import Cost, Data, ImageRef, Problem, Progress, Sampling, ToolError, ToolInput, ToolOutput
+from chatdit.tools.tool import PainterDefaults, RunContext, Tool, narrowed, part_of
+from chatdit.tools.types import (
+    Cost,
+    Data,
+    ImageRef,
+    Problem,
+    ProgressCallback,
+    Sampling,
+    ToolError,
+    ToolInput,
+    ToolOutput,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -99,7 +109,7 @@ class IcLora(Tool):
         lora = find_lora(request.lora)
         known = {entry.panel: context.store.open_image(entry.image) for entry in request.known}
         drawn: dict[int, Image.Image] = {}
-        warnings: list[str] = []
+        warnings = [f"{lora.card.name} was trained on other weights of {dit.name}"] if _foreign(lora, dit) else []
         groups = _groups(request, lora.card)
         for number, group in enumerate(groups):
             given = {panel: picture for panel, picture in {**drawn, **known}.items() if panel in group.panels}
@@ -107,7 +117,9 @@ class IcLora(Tool):
                 continue
             row = panel_row(dit, lora.card, group.panels, group.captions, given, group.seed)
             warnings += _unread(dit, row.caption)
-            images = _sampled(dit, lora, request, row, _part_of(context, number, len(groups)), context.preview)
+            images = _sampled(
+                dit, lora, request, row, part_of(context.progress, "group", number, len(groups)), context.preview
+            )
             drawn |= {panel: image for panel, image in zip(group.panels, images, strict=True) if panel not in given}
         panels = sorted(drawn)
         seeds = {panel: group.seed for group in reversed(groups) for panel in group.panels}
@@ -216,7 +228,7 @@ def _unread(dit: DiT, caption: str) -> list[str]:
 
 
 def _sampled(
-    dit: DiT, lora: ShelvedLora, request: IcLoraInput, row: Row, report: _Report, preview: bool
+    dit: DiT, lora: ShelvedLora, request: IcLoraInput, row: Row, report: ProgressCallback, preview: bool
 ) -> list[Image.Image]:
     from chatdit.tools.dit.adapters import AdapterUse
     from chatdit.tools.in_context import Drawing, sampled_pictures
@@ -228,20 +240,8 @@ def _sampled(
     return sampled_pictures(dit, drawing, how, report, preview=preview, adapter=adapter, compose=False).pictures
 
 
-class _Report:
-    """Reports of one group as parts of one count over all groups."""
-
-    def __init__(self, context: RunContext, index: int, count: int) -> None:
-        self._context, self._index, self._count = context, index, count
-
-    def __call__(self, one: Progress) -> None:
-        stage = one.stage if self._count == 1 else f"group {self._index + 1} of {self._count}"
-        done = self._index * one.total + one.step
-        self._context.progress(Progress(stage, done, self._count * one.total, one.preview))
-
-
-def _part_of(context: RunContext, index: int, count: int) -> _Report:
-    return _Report(context, index, count)
+def _foreign(lora: ShelvedLora, dit: DiT) -> bool:
+    return lora.card.base_weights not in ("", dit.weights_hash)
 
 
 def _report(request: IcLoraInput, dit: DiT, lora: ShelvedLora) -> dict[str, float | int | str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from chatdit.tools.artifacts import ArtifactStore
-from chatdit.tools.types import Cost, Problem, ProgressCallback, ToolInput, ToolOutput, ToolSpec
+from chatdit.tools.types import Cost, Problem, Progress, ProgressCallback, ToolInput, ToolOutput, ToolSpec
 
 if TYPE_CHECKING:
     from chatdit.tools.dit.model import DiT
@@ -82,6 +82,16 @@ class Tool(Protocol):
             input_schema=self.Input.model_json_schema(),
             output_schema=self.Output.model_json_schema(mode="serialization"),
         )
+
+
+def part_of(progress: ProgressCallback, what: str, index: int, count: int) -> ProgressCallback:
+    """Reports of part `index`, counted from 0, as reports of one count over `count` equal parts ("picture 2 of 3")."""
+
+    def report(one: Progress) -> None:
+        stage = one.stage if count == 1 else f"{what} {index + 1} of {count}"
+        progress(Progress(stage, index * one.total + one.step, count * one.total, one.preview))
+
+    return report
 
 
 def narrowed(inp: ToolInput, expected: type[I]) -> I:

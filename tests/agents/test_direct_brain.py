@@ -118,9 +118,13 @@ def test_a_picture_of_the_session_stands_in_the_panel_that_takes_one() -> None:
         (
             "a cat [0.1, 0.5, 0.4, 0.9] and a red car (50% 50% 90% 90%) on the beach",
             [("a cat", (0.1, 0.5, 0.4, 0.9)), ("a red car", (0.5, 0.5, 0.9, 0.9))],
-            {"background": "beach"},
+            {"background": "beach", "style": "plain"},
         ),
-        ("Draw a fox in the box [10 20 60 80], sketch style", [("a fox", (0.1, 0.2, 0.6, 0.8))], {"style": "sketch"}),
+        (
+            "Draw a fox in the box [10 20 60 80], sketch style",
+            [("a fox", (0.1, 0.2, 0.6, 0.8))],
+            {"background": "meadow", "style": "sketch"},
+        ),
         ("a dog at [.1 .2 .5 .6]", [("a dog", (0.1, 0.2, 0.5, 0.6))], {}),
     ],
 )
@@ -137,7 +141,12 @@ def test_boxes_in_numbers_are_a_layout(
 
 @pytest.mark.parametrize(
     ("text", "question"),
-    [("a cat [0.5 0.5 0.1 0.9]", "expected left, top, right, bottom"), ("[0.1 0.1 0.5 0.5]", "What stands in the box")],
+    [
+        ("a cat [0.5 0.5 0.1 0.9]", "expected left, top, right, bottom"),
+        ("[0.1 0.1 0.5 0.5]", "What stands in the box"),
+        ("a cat [0.1 0.1 0.5 0.5] in a volcano", "I cannot draw 'in'"),
+        ("a cat [0.1 0.1 0.5 0.5] and a dog on the beach", "Give each thing a box"),
+    ],
 )
 def test_boxes_that_are_none_are_asked_about(text: str, question: str) -> None:
     read = _brain().parse(Request(text, painter=POCKET))

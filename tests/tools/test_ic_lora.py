@@ -82,6 +82,9 @@ def test_the_shelf_holds_folders_and_released_files(loras: Path) -> None:
     with pytest.raises(ToolError, match=r"'font-design' is not here: download font-design\.safetensors into .*loras"):
         find_lora("font-design")
     (loras / "trio" / CARD).write_text(json.dumps({"name": "trio", "columns": 9}))
+    assert "couple-profile" in shelf() and "trio" not in shelf(), "a damaged card takes no other away"
+    with pytest.raises(ToolError, match=r"trio/card\.json: columns"):
+        find_lora("trio")
     with pytest.raises(ToolError, match="columns: Input should be less than or equal to 4"):
         read_card(loras / "trio" / CARD)
     (loras / "trio" / CARD).write_text("{")
@@ -113,7 +116,10 @@ def test_pocket_draws_segments_and_keeps_what_is_given(
     assert options.adapter is not None
     assert options.adapter.file == loras / "trio" / WEIGHTS and options.adapter.strength == 0.5
     assert made.panels == (1, 3) and made.seeds == (4, 4) and len(made.images) == 2
-    assert made.report["lora"] == "trio"
+    assert made.report["lora"] == "trio" and not made.warnings
+    (loras / "trio" / CARD).write_text(TRIO.model_copy(update={"base_weights": "0" * 64}).model_dump_json())
+    again = IcLora().run(asked, pocket_like.context(store))
+    assert again.warnings == ("trio was trained on other weights of recorder",)
 
 
 def test_flux_draws_cells_of_one_canvas(loras: Path, store: ArtifactStore, flux_like: RecordingDiT) -> None:

@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def own_folder() -> Path:
 
 
 def shelf() -> dict[str, ShelvedLora]:
-    """Every LoRA by name; the person's own goes before one that ships."""
+    """Every LoRA by name; the person's own goes before one that ships. Damaged cards are passed over."""
     found: dict[str, ShelvedLora] = {}
     for folder in (Path(str(pocket.__file__)).parent / "loras", own_folder()):
         found |= {entry.card.name: entry for entry in _entries(folder)}
@@ -62,6 +63,8 @@ def find_lora(name: str) -> ShelvedLora:
     there = shelf()
     if name in there:
         return there[name]
+    if (own_folder() / name / CARD).is_file():
+        read_card(own_folder() / name / CARD)
     if name in RELEASED:
         raise ToolError(f"the LoRA {name!r} is not here: download {name}.safetensors into {own_folder()}")
     near = difflib.get_close_matches(name, list(there), n=1, cutoff=0.6)
@@ -90,4 +93,6 @@ def _entries(folder: Path) -> Iterator[ShelvedLora]:
         if path.suffix == ".safetensors" and path.stem in RELEASED:
             yield ShelvedLora(RELEASED[path.stem], path)
         elif (path / WEIGHTS).is_file() and (path / CARD).is_file():
-            yield ShelvedLora(read_card(path / CARD), path / WEIGHTS)
+            # one damaged card must not take the others away; who asks for it is told what is wrong
+            with suppress(ToolError):
+                yield ShelvedLora(read_card(path / CARD), path / WEIGHTS)
