@@ -34,6 +34,9 @@ def bench_pocket(
     guidance: Guidance = None,
     model: Model = "pocket",
     reader: Annotated[Path | None, typer.Option(metavar="FILE", help="Weights of the world's reader.")] = None,
+    speed: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Take seconds and memory from a record of pocket-speed.")
+    ] = None,
     json: Json = False,
     record: Record = False,
 ) -> None:
@@ -47,6 +50,7 @@ def bench_pocket(
         seed=seed,
         steps=steps,
         guidance=guidance,
+        speed=speed,
         notify=notify_line,
     )
     hand_over(measured, json, record)

@@ -13,10 +13,11 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -34,6 +35,7 @@ from chatdit.tools.pocket.closer_look import CloserLook
 from chatdit.tools.pocket.detector import load_detector
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.vocabulary import STYLES
+from chatdit.tools.types import ToolError
 
 Question = Callable[[Sitting, int, int], Scores]
 """Is asked with a number of cases and a seed."""
@@ -61,6 +63,7 @@ def run(
     seed: int = 0,
     steps: int | None = None,
     guidance: float | None = None,
+    speed: Path | None = None,
     notify: Notify = lambda what, done, total: None,
 ) -> dict[str, object]:
     """Measure `model` on `cases` pictures (sets: half as many) for each question; a JSON record.
@@ -68,9 +71,10 @@ def run(
     Args:
         model: "pocket" or a pocket folder.
         reader: weights of the detector; None means those of the package.
+        speed: a record of `bench pocket-speed` to take seconds and memory from, for whoever asks a GPU the rest.
 
     Raises:
-        ToolError: a model or weights that are not there.
+        ToolError: a model or weights that are not there, or a record of other weights.
     """
     dit = DiT.load(model)
     reads = _load_reader(reader, dit.device)
@@ -82,7 +86,7 @@ def run(
     sitting = sit(SamplingOptions(steps=steps, guidance=guidance))
     sets = max(2, cases // 2)
     modes = sampling_modes(dit.defaults) if steps is None else None
-    asked = _measured_alone(model, steps)
+    asked = _measured_alone(model, steps) if speed is None else _recorded(speed, dit.weights_hash, steps)
     asked["autoencoder_psnr_db"] = _psnr(dit, seed, cases)
     accuracy = reader_accuracy(reads, 4 * cases, seed)
     asked["recogniser_top1"] = accuracy["subjects"]
@@ -105,6 +109,7 @@ def run(
     given = {"steps": steps, "guidance": guidance}
     options = "" if model == "pocket" else " --model FOLDER"
     options += "".join(f" --{name} {value}" for name, value in given.items() if value is not None)
+    options += "" if speed is None else f" --speed {speed}"
     return {
         "benchmark": "pocket",
         "command": f"chatdit bench pocket{options} --cases {cases} --seed {seed} --json",
@@ -152,7 +157,25 @@ def _measured_alone(model: str, steps: int | None, *, processes: int = 3) -> dic
     for _ in range(processes):
         command = [sys.executable, "-P", "-c", _ALONE, model, str(steps or 0)]
         records.append(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    return _speeds(records, steps)
 
+
+def _recorded(speed: Path, weights: str, steps: int | None) -> dict[str, Estimate]:
+    """Seconds and memory that a record of `bench pocket-speed` tells of the same weights."""
+    try:
+        told = json.loads(speed.read_text(encoding="utf-8"))
+        found = _speeds([told], steps)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ToolError(f"{speed} is no record of `chatdit bench pocket-speed --json`: {error}") from error
+    if told["model"]["weights"] != weights:
+        raise ToolError(
+            f"{speed} is of the weights {told['model']['weights'][:12]}, expected {weights[:12]}, which are asked "
+            "here: measure those, or leave --speed out"
+        )
+    return found
+
+
+def _speeds(records: Sequence[dict[str, Any]], steps: int | None) -> dict[str, Estimate]:
     def seconds(field: str) -> Estimate:
         return bootstrap_median([t for record in records for t in record[field]["each"]])
 

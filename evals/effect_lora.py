@@ -18,7 +18,7 @@ from chatdit.evals.effects import Bench, Claim, Measured, Trial
 from chatdit.evals.judges.pocket_judge import look_at
 from chatdit.tools.dit.adapters import AdapterUse
 from chatdit.tools.dit.model import SamplingOptions
-from chatdit.tools.ic_lora import panel_row
+from chatdit.tools.ic_lora import panel_row, settled
 from chatdit.tools.lora.shelf import ShelvedLora, find_lora, shelf
 from chatdit.tools.lora.world_sets import LEFT_OUT, colouring_scenes, in_sandstorm, sandstorm_scenes
 from chatdit.tools.pixels import to_picture, to_tensor
@@ -107,7 +107,8 @@ def _measured(bench: Bench, name: str, cases: Sequence[_Case], score: _Score) ->
 
 def _drawn(bench: Bench, lora: ShelvedLora, case: _Case, adapter: AdapterUse | None) -> list[Image.Image]:
     panels = tuple(range(1, lora.card.panels + 1))
-    row = panel_row(bench.dit, lora.card, panels, case.captions, case.given, case.seed)
+    captions = settled(lora.card, panels, case.captions, case.given, case.seed)
+    row = panel_row(bench.dit, lora.card, panels, captions, case.given, case.seed)
     (sampled,) = bench.dit.sample([row], sampling=SamplingOptions(adapter=adapter))
     return [to_picture(pixels) for pixels in sampled.images]
 

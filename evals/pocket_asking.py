@@ -15,9 +15,10 @@ from torch import Tensor
 from chatdit.evals.pocket_cases import Ask
 from chatdit.tools.dit.model import DiT, Row, SamplingOptions, Segment
 from chatdit.tools.pocket import world
+from chatdit.tools.pocket.closer_look import placed
 from chatdit.tools.pocket.composer import settled
 from chatdit.tools.pocket.reading import Reading
-from chatdit.tools.pocket.scene import PICTURE_PIXELS, Scene
+from chatdit.tools.pocket.scene import PICTURE_PIXELS, Placement, Scene
 
 Notify = Callable[[str, int, int], None]
 See = Callable[[Scene, Tensor, Reading], None]
@@ -53,7 +54,7 @@ class ModelArtist:
         readings: list[list[Reading]] = []
         for part in chunks(rows, max(1, CHUNK // max((len(one.scenes) for one in asks), default=1))):
             self._notify(what, len(readings), len(rows))
-            for row in self._dit.sample(settled(self._dit, part, world.place), sampling=self._sampling):
+            for row in self._dit.sample(settled(self._dit, part, world.place, self._look), sampling=self._sampling):
                 pictures = torch.stack(list(row.images)) * 2 - 1
                 scenes = asks[len(readings)].scenes
                 readings.append(read_all(self._reader, pictures))
@@ -62,6 +63,9 @@ class ModelArtist:
                         see(scene, picture, reading)
         self._notify(what, len(rows), len(rows))
         return readings
+
+    def _look(self, picture: Tensor) -> list[Placement]:
+        return [placed(sighting) for sighting in self._reader.read(picture[None])[0].sightings]
 
 
 def read_all(reader: Reader, pictures: Tensor) -> list[Reading]:

@@ -9,7 +9,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from chatdit.tools.dit.model import DiT, Row, Segment
+from chatdit.tools.dit.rows import SampledRow
 from chatdit.tools.pocket.captions import joint_caption
+from chatdit.tools.pocket.closer_look import sprites_in
 from chatdit.tools.pocket.composer import settled
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.scene import Scene, Thing
@@ -41,7 +43,7 @@ def sample_sheet(model: str = "pocket", seed: int = 0) -> Image.Image:
     rows = [Row(text, (Segment(width, height),), seed + i) for i, text in enumerate(CAPTIONS)]
     together = " ".join(f"[panel{i}] {text}" for i, text in enumerate(SET_CAPTIONS, start=1))
     panels = tuple(Segment(width, height, panel=i) for i in range(len(SET_CAPTIONS)))
-    drawn = dit.sample(settled(dit, rows)) + dit.sample(settled(dit, [Row(together, panels, seed)]))
+    drawn = _drawn(dit, rows) + _drawn(dit, [Row(together, panels, seed)])
     return _sheet([picture for row in drawn for picture in row.images], (*CAPTIONS, *SET_CAPTIONS))
 
 
@@ -67,7 +69,11 @@ def failure_sheet(model: str = "pocket", seed: int = 0) -> Image.Image:
     both = tuple(Segment(width, height, panel=i) for i in range(2))
     rows += [Row(joint_caption(nameless), segments, seed) for segments in (known, both)]
     labels = (*named, f"given: {unseen} on the beach", nameless[1], *nameless)
-    return _sheet([picture for row in dit.sample(settled(dit, rows)) for picture in row.images], labels)
+    return _sheet([picture for row in _drawn(dit, rows) for picture in row.images], labels)
+
+
+def _drawn(dit: DiT, rows: list[Row]) -> list[SampledRow]:
+    return dit.sample(settled(dit, rows, look=sprites_in))
 
 
 def _sheet(pictures: Sequence[torch.Tensor], labels: Sequence[str]) -> Image.Image:

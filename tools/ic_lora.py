@@ -115,7 +115,8 @@ class IcLora(Tool):
             given = {panel: picture for panel, picture in {**drawn, **known}.items() if panel in group.panels}
             if len(given) == len(group.panels):
                 continue
-            row = panel_row(dit, lora.card, group.panels, group.captions, given, group.seed)
+            captions = settled(lora.card, group.panels, group.captions, given, group.seed)
+            row = panel_row(dit, lora.card, group.panels, captions, given, group.seed)
             warnings += _unread(dit, row.caption)
             images = _sampled(
                 dit, lora, request, row, part_of(context.progress, "group", number, len(groups)), context.preview
@@ -181,6 +182,28 @@ def panel_size(card: LoraCard, painter: PainterDefaults) -> tuple[int, int]:
     return rounded_size(card.width // card.columns, card.height // card.rows, painter.token_size)
 
 
+def settled(
+    card: LoraCard, panels: Sequence[int], captions: Sequence[str], given: Mapping[int, Image.Image], seed: int
+) -> Sequence[str]:
+    """The captions of a set as it is to be drawn: where everything stands on one spot, they tell which.
+
+    It is where the first given panel has it; without one the seed decides.
+    """
+    if not card.alike or card.family != "pocket":
+        return captions
+    from chatdit.tools.fitting import fit_to
+    from chatdit.tools.pixels import to_tensor
+    from chatdit.tools.pocket.closer_look import sprites_in
+    from chatdit.tools.pocket.composer import compose, seen
+    from chatdit.tools.pocket.scene import PICTURE_PIXELS
+
+    shown = next((given[panel] for panel in panels if panel in given), None)
+    if shown is None:
+        return [compose(caption, str(seed)) for caption in captions]
+    sprites = sprites_in(to_tensor(fit_to(shown, PICTURE_PIXELS, PICTURE_PIXELS)))
+    return [seen(caption, sprites) for caption in captions]
+
+
 def panel_row(
     dit: DiT,
     card: LoraCard,
@@ -204,10 +227,6 @@ def panel_row(
         pixels = to_tensor(fit_to(given[panel], *size)) if panel in given else None
         place = (y // token, x // token) if canvas else (0, 0)
         segments.append(Segment(width, height, 0 if canvas else i, place, pixels))
-    if card.alike and not given and card.family == "pocket":
-        from chatdit.tools.pocket.composer import compose
-
-        captions = [compose(caption, str(seed)) for caption in captions]
     told = tuple(card.told(caption, i) for i, caption in enumerate(captions, start=1))
     return Row(_joint(card, told), tuple(segments), seed)
 

@@ -23,6 +23,7 @@ from chatdit.tools.fitting import fit_to
 from chatdit.tools.panel_sizes import Size, reference_size
 from chatdit.tools.panels import Layout, cells, joint_caption, layout_for
 from chatdit.tools.pixels import to_picture, to_tensor
+from chatdit.tools.pocket.closer_look import sprites_in
 from chatdit.tools.pocket.composer import settled
 from chatdit.tools.runtime.named_policy import named_policy
 from chatdit.tools.tool import PainterDefaults
@@ -114,7 +115,7 @@ def sampled_pictures(
         attention=None if sampling.attention in (None, "dense") else named_policy(sampling.attention, dit.device),
         adapter=adapter,
     )
-    rows = settled(dit, [drawing.row]) if compose else [drawing.row]
+    rows = settled(dit, [drawing.row], look=sprites_in) if compose else [drawing.row]
     try:
         sampled = dit.sample(rows, None, options, progress)
     except (RuntimeError, MemoryError) as error:

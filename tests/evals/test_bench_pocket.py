@@ -112,6 +112,22 @@ def test_a_reader_that_is_not_there_is_said_before_anything_is_drawn(tmp_path: P
         bench_pocket.run(reader=tmp_path / "elsewhere")
 
 
+def test_seconds_can_be_those_of_a_record_of_the_same_weights(tmp_path: Path) -> None:
+    path = tmp_path / "speed.json"
+    told = {"seconds_few_step": [1.0, 1.2, 1.1], "seconds_quality": [2.0], "seconds_four_panels": [4.0]}
+    record = {name: {"each": each} for name, each in told.items()} | {"peak_memory_mib": 1000}
+    path.write_text(json.dumps(record | {"model": {"weights": "ab" * 32}}))
+    found = bench_pocket._recorded(path, "ab" * 32, None)
+    assert found["seconds_few_step"].value == 1.1 and found["seconds_few_step"].n == 3
+    with pytest.raises(ToolError, match="is of the weights abababababab, expected cd"):
+        bench_pocket._recorded(path, "cd" * 32, None)
+    path.write_text("{}")
+    with pytest.raises(ToolError, match="no record of `chatdit bench pocket-speed"):
+        bench_pocket._recorded(path, "ab" * 32, None)
+    with pytest.raises(ToolError, match="no record"):
+        bench_pocket.run(cases=4, speed=tmp_path / "none.json")
+
+
 def test_processes_that_do_nothing_else_tell_seconds_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     told = {"seconds_few_step": [1.0, 1.2], "seconds_quality": [2.0, 2.2], "seconds_four_panels": [4.0, 4.4]}
     answer = json.dumps({name: {"each": each} for name, each in told.items()} | {"peak_memory_mib": 1000})

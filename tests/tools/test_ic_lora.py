@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,12 @@ from safetensors.torch import save_file
 from torch import zeros
 
 from chatdit.tools.artifacts import ArtifactStore
-from chatdit.tools.ic_lora import IcLora, IcLoraInput, KnownPanel
+from chatdit.tools.ic_lora import IcLora, IcLoraInput, KnownPanel, settled
 from chatdit.tools.lora.card import RELEASED, LoraCard
 from chatdit.tools.lora.shelf import CARD, WEIGHTS, find_lora, read_card, shelf
+from chatdit.tools.pocket.renderer import Renderer, to_image
+from chatdit.tools.pocket.scene import Placement, Scene, Thing
+from chatdit.tools.pocket.spots import told_spots
 from chatdit.tools.types import Sampling, ToolError
 from tests.tools.conftest import RecordingDiT
 
@@ -120,6 +124,20 @@ def test_pocket_draws_segments_and_keeps_what_is_given(
     (loras / "trio" / CARD).write_text(TRIO.model_copy(update={"base_weights": "0" * 64}).model_dump_json())
     again = IcLora().run(asked, pocket_like.context(store))
     assert again.warnings == ("trio was trained on other weights of recorder",)
+
+
+def test_what_stands_on_one_spot_in_all_panels_is_told_which() -> None:
+    card = LoraCard(name="storm", family="pocket", columns=2, given=(1,), alike=True)
+    asked = ("a cat on the beach",) * 2
+    first, second = settled(card, (1, 2), asked, {}, seed=4)
+    assert first == second and len(told_spots(first)) == 1
+    cat = Placement("cat", None, 80, 90, 128)
+    given = to_image(Renderer().pictures_of([Scene((Thing("cat"),), "beach")], [(cat,)], random.Random(0))[0])
+    first, second = settled(card, (1, 2), ("a subject", "a cat"), {1: given}, seed=4)
+    (spot,), (same,) = told_spots(first), told_spots(second)
+    assert spot == same and max(abs(spot.x - cat.centre[0]), abs(spot.y - cat.centre[1]), abs(spot.side - 128)) <= 8
+    for other in (card.model_copy(update={"alike": False}), card.model_copy(update={"family": "flux"})):
+        assert settled(other, (1, 2), asked, {}, seed=4) == asked
 
 
 def test_flux_draws_cells_of_one_canvas(loras: Path, store: ArtifactStore, flux_like: RecordingDiT) -> None:

@@ -21,6 +21,7 @@ from chatdit.tools.pocket.composer import grounded
 from chatdit.tools.pocket.drawing import BACKGROUND_VARIANTS
 from chatdit.tools.pocket.renderer import Renderer, to_image
 from chatdit.tools.pocket.scene import NAMELESS, Placement, Scene, Thing
+from chatdit.tools.pocket.spots import spot_words
 from chatdit.tools.pocket.vocabulary import BACKGROUNDS, DRAWABLE
 
 LEFT_OUT = DRAWABLE[::4]
@@ -29,6 +30,7 @@ LEARNED = tuple(name for name in DRAWABLE if name not in LEFT_OUT)
 SMALLEST, GROWTH = (40, 56), (1.5, 1.75)
 """Pixels of the first side, and by how much a panel's is longer than that of the one before."""
 FEET, MIDDLE = (205, 240), (92, 164)
+_TOLD = 0.8
 _SAND = (0.72, 0.42, 0.02)
 _Set = tuple[list[Scene], list[tuple[Placement, ...]], tuple[str, ...]]
 
@@ -46,18 +48,22 @@ def growth_scenes(rng: random.Random, subjects: Sequence[str] = LEARNED) -> _Set
 
 
 def colouring_scenes(rng: random.Random, subjects: Sequence[str] = LEARNED) -> _Set:
-    """Scenes, placements and captions of a sketch and its painting; the subject is named in half of them."""
+    """Scenes, placements and captions of a sketch and its painting.
+
+    Half of the captions name the subject and the place, most tell where it stands.
+    """
     scene = _scene(rng, subjects)
     sprites = grounded(scene, rng)
-    said = caption(scene) if rng.random() < 0.5 else f"a {NAMELESS}"
+    spots = sprites if rng.random() < _TOLD else ()
+    said = caption(scene, spots) if rng.random() < 0.5 else " ".join([f"a {NAMELESS}", *map(spot_words, spots)])
     return [replace(scene, style="sketch"), scene], [sprites] * 2, (said, said)
 
 
 def sandstorm_scenes(rng: random.Random, subjects: Sequence[str] = LEARNED) -> _Set:
-    """Scenes, placements and captions of a picture twice; half of the captions tell where its subject stands."""
+    """Scenes, placements and captions of a picture twice; most captions tell where its subject stands."""
     scene = _scene(rng, subjects)
     sprites = grounded(scene, rng)
-    said = caption(scene, sprites if rng.random() < 0.5 else ())
+    said = caption(scene, sprites if rng.random() < _TOLD else ())
     return [scene] * 2, [sprites] * 2, (said, said)
 
 
@@ -85,6 +91,7 @@ _CARDS = (
         columns=2,
         captions=("{}, sketch style", "{}"),
         given=(1,),
+        alike=True,
     ),
     LoraCard(
         name="sandstorm",

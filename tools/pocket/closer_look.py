@@ -82,6 +82,11 @@ def own_reader() -> CloserLook:
     return CloserLook(load_detector())
 
 
+def sprites_in(picture: Tensor) -> list[Placement]:
+    """The sprites that the own reader sees in a picture (3, H, W) in [-1, 1], the surest first."""
+    return [placed(sighting) for sighting in own_reader().read(picture[None])[0].sightings]
+
+
 def _misfit(drawn: Tensor, told: Tensor, picture: Tensor) -> Tensor:
     """(shifts, C): mean difference to `picture` within `told` (H, W), the reader's place being a few pixels off."""
     rows, columns = told.nonzero().unbind(dim=1)

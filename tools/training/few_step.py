@@ -42,10 +42,10 @@ class FewStepRecipe(PoolRecipe):
     minutes: float = 8.0
     batches: Mapping[int, int] = field(default_factory=lambda: {1: 128, 2: 64, 4: 32})
     shares: Mapping[int, float] = field(default_factory=lambda: {1: 0.45, 2: 0.25, 4: 0.3})
-    matrix_rate: float = 4e-4
+    matrix_rate: float = 8e-4
     other_rate: float = 3e-4
     average: float = 0.998
-    guidance: float = 3.0
+    guidance: float = 2.5
     points: int = 8
     horizon: float = 0.25
     nodes: int = 8

@@ -16,13 +16,14 @@ from chatdit.tools.dit.text_encoder import PhraseTokenizer
 from chatdit.tools.pocket import world
 from chatdit.tools.pocket.caption_reader import read_caption
 from chatdit.tools.pocket.captions import caption, loose_caption
-from chatdit.tools.pocket.composer import GROUND, composed, grounded, settled
-from chatdit.tools.pocket.scene import Scene, Thing
-from chatdit.tools.pocket.spots import text_vocabulary, told_spots
+from chatdit.tools.pocket.composer import GROUND, composed, grounded, seen, settled
+from chatdit.tools.pocket.scene import Placement, Scene, Thing
+from chatdit.tools.pocket.spots import spot_words, text_vocabulary, told_spots
 from chatdit.tools.pocket.vocabulary import caption_vocabulary
 from chatdit.tools.pocket.wearing import bounds
 
 PICTURE = Segment(256, 256)
+DOG, CAT = Placement("dog", None, 20, 100, 96), Placement("cat", "red", 130, 60, 128, 15)
 
 
 def _untold(caption: str) -> str:
@@ -86,11 +87,29 @@ def test_who_says_where_is_not_overruled() -> None:
     assert composed(row).caption == row.caption
 
 
-def test_given_panels_are_not_told_where_they_stand() -> None:
+def test_a_given_panel_is_told_where_it_shows_its_things() -> None:
     known = replace(PICTURE, known=torch.zeros(3, 256, 256))
     row = Row("[panel1] a cat in a studio [panel2] a cat in space", (known, PICTURE), 1)
     before, after = composed(row).caption.split(" [panel2] ")
-    assert before == "[panel1] a cat in a studio" and len(told_spots(after)) == 1
+    assert before == "[panel1] a cat in a studio" and len(told_spots(after)) == 1, "nobody looked"
+    before, after = composed(row, look=lambda picture: [DOG, CAT]).caption.split(" [panel2] ")
+    assert before == f"[panel1] a cat {spot_words(CAT)} in a studio" and len(told_spots(after)) == 1
+
+
+@pytest.mark.parametrize(
+    ("caption", "told"),
+    [
+        ("a cat left of a dog", f"a cat {spot_words(CAT)} left of a dog {spot_words(DOG)}"),
+        ("a subject and a dog", f"a subject {spot_words(CAT)} and a dog {spot_words(DOG)}"),
+        ("a large subject", f"a large subject {spot_words(DOG)}"),
+        ("a fox and a dog", "a fox and a dog"),
+        ("three subjects", "three subjects"),
+        ("a dog [38x38] [120r0]", "a dog [38x38] [120r0]"),
+        ("make the cat red", "make the cat red"),
+    ],
+)
+def test_what_is_seen_is_told_of_what_the_caption_names(caption: str, told: str) -> None:
+    assert seen(caption, [DOG, CAT]) == told
 
 
 @dataclass(frozen=True)
