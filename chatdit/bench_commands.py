@@ -37,6 +37,7 @@ def bench_pocket(
     speed: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Take seconds and memory from a record of pocket-speed.")
     ] = None,
+    workers: Annotated[int, typer.Option(min=0, metavar="N", help="Processes that compare what was drawn.")] = 0,
     json: Json = False,
     record: Record = False,
 ) -> None:
@@ -51,6 +52,7 @@ def bench_pocket(
         steps=steps,
         guidance=guidance,
         speed=speed,
+        workers=workers,
         notify=notify_line,
     )
     hand_over(measured, json, record)

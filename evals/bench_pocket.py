@@ -29,6 +29,7 @@ from chatdit.evals.pocket_cases import mixed_scenes
 from chatdit.evals.pocket_questions import Scores, Sitting, reader_accuracy
 from chatdit.evals.pocket_scores import SAME_BOX
 from chatdit.evals.records import commit, describe_device, versions
+from chatdit.evals.sprite_fidelity import comparer
 from chatdit.tools import pocket
 from chatdit.tools.dit.model import DiT, SamplingOptions
 from chatdit.tools.pocket.closer_look import CloserLook
@@ -64,6 +65,7 @@ def run(
     steps: int | None = None,
     guidance: float | None = None,
     speed: Path | None = None,
+    workers: int = 0,
     notify: Notify = lambda what, done, total: None,
 ) -> dict[str, object]:
     """Measure `model` on `cases` pictures (sets: half as many) for each question; a JSON record.
@@ -71,6 +73,7 @@ def run(
     Args:
         model: "pocket" or a pocket folder.
         reader: weights of the detector; None means those of the package.
+        workers: processes that lay sprites beside the drawn ones while others are drawn; 0 does it in turn.
         speed: a record of `bench pocket-speed` to take seconds and memory from, for whoever asks a GPU the rest.
 
     Raises:
@@ -79,11 +82,6 @@ def run(
     dit = DiT.load(model)
     reads = _load_reader(reader, dit.device)
 
-    def sit(sampling: SamplingOptions) -> Sitting:
-        artist = ModelArtist(dit, reads, sampling, notify)
-        return Sitting(artist, Renderer(dit.device), lambda p: dit.images.decode(dit.images.encode(p)))
-
-    sitting = sit(SamplingOptions(steps=steps, guidance=guidance))
     sets = max(2, cases // 2)
     modes = sampling_modes(dit.defaults) if steps is None else None
     asked = _measured_alone(model, steps) if speed is None else _recorded(speed, dit.weights_hash, steps)
@@ -91,20 +89,28 @@ def run(
     accuracy = reader_accuracy(reads, 4 * cases, seed)
     asked["recogniser_top1"] = accuracy["subjects"]
     accuracy |= pocket_context.reader_limits(reads, 2 * cases, seed)
-    restored = pocket_questions.restored_singles(sitting, cases, seed)
-    if modes is None:
-        single, more = pocket_questions.singles(sitting, cases, seed, restored)
-        asked |= single
-    else:
-        few, more = pocket_questions.singles(sit(modes.few_step), cases, seed, restored)
-        best, most = pocket_questions.singles(sit(modes.quality), cases, seed, restored)
-        asked |= best | {f"{name}_few_step": estimate for name, estimate in few.items()}
-        more |= {f"{name}_quality": estimate for name, estimate in most.items()}
-    questions = [partial(q, sitting, cases, seed) for q in (pocket_questions.pairs, pocket_questions.attributes)]
-    for question in [*questions, *(partial(q, sitting, sets, seed) for q in _SETS)]:
-        part, others = question()
-        asked |= part
-        more |= others
+    more: dict[str, Estimate] = {}
+    with comparer(Renderer(dit.device), workers) as compares:
+
+        def sit(sampling: SamplingOptions) -> Sitting:
+            artist = ModelArtist(dit, reads, sampling, notify)
+            return Sitting(artist, Renderer(dit.device), lambda p: dit.images.decode(dit.images.encode(p)), compares)
+
+        sitting = sit(SamplingOptions(steps=steps, guidance=guidance))
+        restored = pocket_questions.restored_singles(sitting, cases, seed)
+        if modes is None:
+            single, more = pocket_questions.singles(sitting, cases, seed, restored)
+            asked |= single
+        else:
+            few, more = pocket_questions.singles(sit(modes.few_step), cases, seed, restored)
+            best, most = pocket_questions.singles(sit(modes.quality), cases, seed, restored)
+            asked |= best | {f"{name}_few_step": estimate for name, estimate in few.items()}
+            more |= {f"{name}_quality": estimate for name, estimate in most.items()}
+        questions = [partial(q, sitting, cases, seed) for q in (pocket_questions.pairs, pocket_questions.attributes)]
+        for question in [*questions, *(partial(q, sitting, sets, seed) for q in _SETS)]:
+            part, others = question()
+            asked |= part
+            more |= others
     defaults = dit.defaults
     given = {"steps": steps, "guidance": guidance}
     options = "" if model == "pocket" else " --model FOLDER"

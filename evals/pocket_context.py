@@ -7,7 +7,7 @@ words and chance alone.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from torch import Tensor
@@ -156,18 +156,20 @@ def _renders(
 
 def _mirrored(sitting: Sitting, asks: Sequence[Ask], rng: random.Random) -> list[bool]:
     """For each set whether all panels but the given one show its hero, mirrored as it is."""
-    hits: list[bool] = []
+    begun: list[Callable[[], tuple[float, float]] | None] = []
 
     def look(scene: Scene, picture: Tensor, reading: Reading) -> None:
         sighting = reading.find(scene.things[0].subject)
-        if sighting is None or not hero_kept(scene, reading):
-            hits.append(False)
-            return
-        straight, mirrored = mirroring(sitting.renderer, picture, scene, sighting)
-        hits.append(mirrored <= MIRROR_SLACK * straight)
+        kept = sighting is not None and hero_kept(scene, reading)
+        begun.append(sitting.comparer.begin(mirroring, picture, scene, sighting) if kept and sighting else None)
 
     sitting.artist.draw("sets of four, mirrored", asks, rng, look)
+    hits = [end is not None and _is_mirrored(*end()) for end in begun]
     return [all(hits[i + 1 : i + MAX_PANELS]) for i in range(0, len(hits), MAX_PANELS)]
+
+
+def _is_mirrored(straight: float, mirrored: float) -> bool:
+    return mirrored <= MIRROR_SLACK * straight
 
 
 def _agreeing(asks: Sequence[Ask], readings: Readings) -> list[bool]:

@@ -15,7 +15,7 @@ from chatdit.evals.intervals import Estimate, bootstrap_mean, bootstrap_ratio, p
 from chatdit.evals.pocket_asking import CHUNK, Artist, Reader, See, chunks, read_all
 from chatdit.evals.pocket_cases import ask, hero_scenes, kinds_scenes, mixed_scenes, pair_scenes, tinted_scenes
 from chatdit.evals.pocket_scores import all_counted, relation_holds, tint_seen
-from chatdit.evals.sprite_fidelity import Likeness, likeness, sighting_of
+from chatdit.evals.sprite_fidelity import Comparer, Likeness, likeness, sighting_of
 from chatdit.tools.pocket.reading import Reading, Sighting
 from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.scene import Scene
@@ -34,29 +34,32 @@ class Sitting:
     renderer: Renderer
     restore: Callable[[Tensor], Tensor]
     """What the autoencoder makes of pictures (B, 3, H, W)."""
+    comparer: Comparer
+    """Lays sprites beside the true ones."""
 
 
 def restored_singles(sitting: Sitting, cases: int, seed: int) -> list[Likeness | None]:
     """The scenes of `singles`, drawn true and sent through the autoencoder: the most that a generator can reach."""
     scenes, rng = hero_scenes(cases, random.Random(f"singles-{seed}")), random.Random(f"restored-{seed}")
-    found = []
+    begun = []
     for part in chunks(scenes, CHUNK):
         truth, placements = sitting.renderer.pictures_and_placements(part, rng)
         for picture, scene, sprites in zip(sitting.restore(truth), part, placements, strict=True):
-            found.append(_fidelity(sitting, scene, picture, sighting_of(sprites[0])))
-    return found
+            begun.append(_fidelity(sitting, scene, picture, sighting_of(sprites[0])))
+    return [end() for end in begun]
 
 
 def singles(sitting: Sitting, cases: int, seed: int, most: Sequence[Likeness | None]) -> Scores:
     """Single subjects, in each size: named right, and how like their true sprites, as a share of `most`."""
     rng = random.Random(f"singles-{seed}")
     scenes = hero_scenes(cases, rng)
-    found: list[Likeness | None] = []
+    begun: list[Callable[[], Likeness | None]] = []
 
     def compare(scene: Scene, picture: Tensor, reading: Reading) -> None:
-        found.append(_fidelity(sitting, scene, picture, reading.find(scene.things[0].subject)))
+        begun.append(_fidelity(sitting, scene, picture, reading.find(scene.things[0].subject)))
 
     hits = [all_counted(s, r) for s, r in scored(sitting, "single subjects", scenes, rng, compare)]
+    found = [end() for end in begun]
     scores = {}
     for size in SIZES:
         mine = [i for i, s in enumerate(scenes) if size in ("", s.things[0].size)]
@@ -127,10 +130,11 @@ def parted(scores: Mapping[str, Estimate], *asked: str) -> Scores:
     return {n: e for n, e in scores.items() if n in asked}, {n: e for n, e in scores.items() if n not in asked}
 
 
-def _fidelity(sitting: Sitting, scene: Scene, picture: Tensor, sighting: Sighting | None) -> Likeness | None:
-    """None where nothing was seen, and for a person, whose pose no caption tells."""
+def _fidelity(
+    sitting: Sitting, scene: Scene, picture: Tensor, sighting: Sighting | None
+) -> Callable[[], Likeness | None]:
+    """Ends with None where nothing was seen, and for a person, whose pose no caption tells."""
     thing = scene.things[0]
     if sighting is None or thing.subject == PERSON:
-        return None
-    sighting = replace(sighting, tint=thing.tint, worn=thing.worn)
-    return likeness(sitting.renderer, picture, scene, sighting)
+        return lambda: None
+    return sitting.comparer.begin(likeness, picture, scene, replace(sighting, tint=thing.tint, worn=thing.worn))

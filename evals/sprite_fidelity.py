@@ -11,10 +11,17 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
+from multiprocessing import get_context
+from typing import TypeAlias, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -31,6 +38,8 @@ _STEPS = ((4, 4), (2, 2), (1, 1))
 _MAX_CLOSE_STEPS = 16
 _CLEAR = 2.0
 _MIN_CORE = 0.25
+FoundT = TypeVar("FoundT")
+How: TypeAlias = Callable[[Renderer, Tensor, Scene, Sighting], FoundT]
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,40 @@ def likeness(renderer: Renderer, picture: Tensor, scene: Scene, sighting: Sighti
     if not mask.any():
         return Likeness(0.0, 0.0, best)
     return Likeness(*compare(picture.to(truth.device), truth[0], mask[0]), best)
+
+
+class Comparer:
+    """Asks how sprites compare: in turn with its renderer, or in the processes of a pool, on the same device."""
+
+    def __init__(self, renderer: Renderer, pool: Executor | None = None) -> None:
+        self._renderer, self._pool = renderer, pool
+
+    def begin(self, how: How[FoundT], picture: Tensor, scene: Scene, sighting: Sighting) -> Callable[[], FoundT]:
+        """Begin with `likeness` or `mirroring`; what is returned waits for the answer."""
+        if self._pool is None:
+            found = how(self._renderer, picture, scene, sighting)
+            return lambda: found
+        device = str(self._renderer.device)
+        return self._pool.submit(_apart, how, device, picture.float().cpu().numpy(), scene, sighting).result
+
+
+@contextmanager
+def comparer(renderer: Renderer, workers: int = 0) -> Iterator[Comparer]:
+    """One that compares in turn, or in so many processes of one thread each."""
+    if workers == 0:
+        yield Comparer(renderer)
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        yield Comparer(renderer, pool)
+
+
+def _apart(how: How[FoundT], device: str, picture: NDArray[np.float32], scene: Scene, sighting: Sighting) -> FoundT:
+    return how(_own_renderer(device), torch.from_numpy(picture), scene, sighting)
+
+
+@cache
+def _own_renderer(device: str) -> Renderer:
+    return Renderer(torch.device(device))
 
 
 def mirroring(renderer: Renderer, picture: Tensor, scene: Scene, sighting: Sighting) -> tuple[float, float]:

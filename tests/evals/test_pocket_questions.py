@@ -14,7 +14,7 @@ from chatdit.evals.intervals import Estimate
 from chatdit.evals.pocket_asking import See
 from chatdit.evals.pocket_cases import Ask
 from chatdit.evals.pocket_questions import Sitting
-from chatdit.evals.sprite_fidelity import sighting_of
+from chatdit.evals.sprite_fidelity import Comparer, sighting_of
 from chatdit.tools.pocket import world
 from chatdit.tools.pocket.reading import Reading, Sighting
 from chatdit.tools.pocket.renderer import Renderer
@@ -59,7 +59,7 @@ def _truth(scene: Scene, sprites: Standing) -> Reading:
 def _sitting(fault: Fault = _none) -> tuple[Sitting, TruePainter]:
     renderer = Renderer()
     painter = TruePainter(renderer, fault)
-    return Sitting(painter, renderer, lambda pictures: pictures), painter
+    return Sitting(painter, renderer, lambda pictures: pictures, Comparer(renderer)), painter
 
 
 def _all(scores: pocket_questions.Scores) -> dict[str, Estimate]:

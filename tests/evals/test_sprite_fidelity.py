@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from chatdit.evals.sprite_fidelity import compare, likeness, mirroring, sighting_of, ssim_map
+from chatdit.evals.sprite_fidelity import Comparer, compare, comparer, likeness, mirroring, sighting_of, ssim_map
 from chatdit.tools.pocket import world
 from chatdit.tools.pocket.reading import Sighting
 from chatdit.tools.pocket.renderer import Renderer
@@ -88,6 +89,15 @@ def test_a_sprite_is_told_from_its_mirror_image() -> None:
 def test_a_sighting_of_nothing_is_like_nothing() -> None:
     corner = Sighting("octopus", None, Box(x1=0.998, y1=0.998, x2=1, y2=1), 0.4, rotation=40)
     assert 0 <= likeness(RENDERER, _picture(), SCENE, corner).ssim < 0.9
+
+
+def test_processes_find_what_is_found_in_turn() -> None:
+    picture, sighting = _picture(), _sighting(left=58)
+    with ThreadPoolExecutor(1) as pool:
+        apart = Comparer(RENDERER, pool).begin(likeness, picture, SCENE, sighting)()
+    with comparer(RENDERER) as compares:
+        assert compares.begin(likeness, picture, SCENE, sighting)() == apart
+        assert compares.begin(mirroring, picture, SCENE, sighting)() == mirroring(RENDERER, picture, SCENE, sighting)
 
 
 def test_ssim_is_one_for_equal_pictures_and_falls_with_noise() -> None:
