@@ -183,12 +183,13 @@ def attention_cross_entropy(queries: Tensor, keys: Tensor, teacher: Tensor) -> T
 
 def gradient_cosine(model: PocketModel, alignment: Alignment, batch: Batch, draw: Draw) -> float:
     """Cosine between the gradients of both losses on the last block they share; leaves no gradients behind."""
-    flow, aligned = training_losses(model, alignment, batch, draw)
-    assert aligned is not None
-    weights = alignment.shared(model)
-    first = torch.autograd.grad(flow, weights, retain_graph=True)
-    second = torch.autograd.grad(aligned, weights)
-    a, b = (torch.cat([g.float().flatten() for g in gradients]) for gradients in (first, second))
+    weights, gradients = alignment.shared(model), []
+    for which in (0, 1):
+        # a forward for each: the backward of compiled blocks frees what the other would need
+        loss = training_losses(model, alignment, batch, draw)[which]
+        assert loss is not None
+        gradients.append(torch.autograd.grad(loss, weights))
+    a, b = (torch.cat([g.float().flatten() for g in each]) for each in gradients)
     return F.cosine_similarity(a, b, dim=0).item()
 
 
