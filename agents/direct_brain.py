@@ -1,4 +1,4 @@
-"""Requests that name their tool, read before any brain reads the rest: a LoRA, boxes in numbers."""
+"""Requests that name their tool, read before any brain reads the rest: a LoRA, boxes in numbers, given subjects."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from chatdit.agents.layout_request import read_layout
 from chatdit.agents.lora_request import read_lora
 from chatdit.agents.plan import Plan
 from chatdit.agents.planner import Draft
+from chatdit.agents.subject_request import read_subject
 from chatdit.tools.types import ImageRef, Problem
 
 if TYPE_CHECKING:
     from PIL import Image
 
 Reader = Callable[[Request, Brain], Instruction | None]
-READERS: tuple[Reader, ...] = (read_lora, read_layout)
+READERS: tuple[Reader, ...] = (read_lora, read_layout, read_subject)
 
 
 @dataclass(frozen=True)

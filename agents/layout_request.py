@@ -27,7 +27,7 @@ def read_layout(request: Request, brain: Brain) -> Instruction | None:
     """One picture with each thing in its box; None where the words tell no box."""
     text = " ".join(request.text.split())
     found = list(_BOX.finditer(text))
-    if not found or request.painter.open_vocabulary:
+    if not found:
         return None
     boxes: list[JsonValue] = []
     at = 0
@@ -48,7 +48,9 @@ def read_layout(request: Request, brain: Brain) -> Instruction | None:
         boxes.append({"phrase": phrase, "box": {"x1": x1, "y1": y1, "x2": x2, "y2": y2}})
     rest = text[at:].strip(" ,.!")
     args: dict[str, JsonValue] = {"boxes": boxes}
-    if rest:
+    if rest and request.painter.open_vocabulary:
+        args["background"] = rest
+    elif rest:
         # the brain reads place and style as behind any subject; more subjects than that one have no box
         over = brain.parse(replace(request, text=f"a cat {rest}", inputs=(), pictures=(), history=()))
         if over.questions:

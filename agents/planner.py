@@ -20,6 +20,7 @@ from pydantic import JsonValue
 from chatdit.agents.brain import Painter
 from chatdit.agents.instruction import Element, Instruction, InstructionInput, OutputSpec, PictureWork, ToolCall
 from chatdit.agents.plan import Node, Plan, PlanError, PlanOutput
+from chatdit.agents.subject_references import Unseen, reference_of, unseen_subjects
 from chatdit.tools.generate_request import derived_seed
 from chatdit.tools.types import ImageRef, Problem
 
@@ -39,6 +40,8 @@ def plan_instruction(instruction: Instruction, painter: Painter, seed: int = 0) 
         target = None if len(outputs) > 1 else _edit_target(instruction, outputs[0], painter)
         if target is not None:
             draft.edit(outputs[0], target, looks=not painter.open_vocabulary)
+        elif unseen := _unseen(instruction, outputs, painter):
+            draft.subject(outputs[0], unseen)
         elif painter.open_vocabulary or not all(output.told for output in outputs):
             _draw_set(draft, outputs, painter)
         else:
@@ -112,6 +115,20 @@ class Draft:
         self.nodes.append(Node(id=name, tool="edit", args=args))
         self.answers[output.id] = PlanOutput(id=output.id, node=name, index=0)
 
+    def subject(self, output: OutputSpec, unseen: Sequence[Unseen]) -> None:
+        """Add one `subject` node that draws `output` with subjects of given pictures, each by its name."""
+        name = f"subject_{len(self.nodes) + 1}"
+        position = self.position(output)
+        args: dict[str, JsonValue] = {
+            "references": [reference_of(given, output, subject) for subject, given in unseen],
+            "caption": output.description,
+        }
+        if output.size is not None:
+            args["width"], args["height"] = output.size
+        args["sampling"] = {"seed": derived_seed(self.seed, position) if position else self.seed}
+        self.nodes.append(Node(id=name, tool="subject", args=args))
+        self.answers[output.id] = PlanOutput(id=output.id, node=name, index=0)
+
     def call(self, call: ToolCall) -> None:
         """Add the one node that gives every output."""
         name = f"{call.tool}_{len(self.nodes) + 1}"
@@ -170,6 +187,13 @@ def _edit_target(instruction: Instruction, output: OutputSpec, painter: Painter)
     else:
         targets = [entry for entry in targets if entry.shows is not None and output.told]
     return targets[0] if targets and output.size is None else None
+
+
+def _unseen(instruction: Instruction, outputs: Sequence[OutputSpec], painter: Painter) -> list[Unseen] | None:
+    """The subjects of a lone output that only given pictures show, each with its picture."""
+    if painter.open_vocabulary or len(outputs) > 1:
+        return None
+    return unseen_subjects(outputs[0], instruction.inputs)
 
 
 def _draw_set(draft: Draft, outputs: Sequence[OutputSpec], painter: Painter) -> None:

@@ -19,6 +19,7 @@ from chatdit.evals.effect_edits import EDITS
 from chatdit.evals.effect_layout import LAYOUT
 from chatdit.evals.effect_lora import LORAS
 from chatdit.evals.effect_segment import SEGMENT
+from chatdit.evals.effect_subject import SUBJECTS
 from chatdit.evals.effects import Bench, Claim, Measured, Trial
 from chatdit.evals.judges.pocket_judge import look_at
 from chatdit.evals.pocket_scores import hero_kept, one_identity
@@ -124,6 +125,7 @@ CLAIMS: Mapping[str, Claim] = {
     "segment-point": SEGMENT,
     **LORAS,
     **LAYOUT,
+    **SUBJECTS,
 }
 
 

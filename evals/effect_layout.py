@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean
 
@@ -18,7 +18,7 @@ from chatdit.evals.pocket_scores import overlap
 from chatdit.evals.sprite_fidelity import sighting_of
 from chatdit.tools.dit.model import Row, Segment
 from chatdit.tools.in_context import Drawing, sampled_pictures
-from chatdit.tools.layout import BoxedPhrase, LayoutInput, settled
+from chatdit.tools.layout import BoxedPhrase, LayoutInput, regional_row, settled, told_row
 from chatdit.tools.pocket import world
 from chatdit.tools.pocket.boxed import LEAST_SIDE, visible
 from chatdit.tools.pocket.caption_reader import read_caption
@@ -42,22 +42,54 @@ class _Case:
     boxes: tuple[Box, ...]
 
 
-def _measured(bench: Bench, count: int, seed: int, score: Callable[[_Case, Reading], float]) -> Measured:
-    """One to six boxes. Base: the same words without boxes. Control: the boxes mirrored."""
+_Way = Callable[[Bench, _Case], Image.Image]
+
+
+def _words(bench: Bench, case: _Case) -> Image.Image:
+    """By the same words without boxes; the composer settles where things stand."""
+    return _drawn(bench, _plain(bench, case))
+
+
+def _bare(bench: Bench, case: _Case) -> Image.Image:
+    """By the same words, nothing being settled."""
+    return _drawn(bench, _plain(bench, case), compose=False)
+
+
+def _channels(bench: Bench, case: _Case) -> Image.Image:
+    return _drawn(bench, told_row(case.asked, bench.dit.defaults))
+
+
+def _mask(bench: Bench, case: _Case) -> Image.Image:
+    row = regional_row(case.asked, bench.dit.defaults, _plain(bench, case).caption)
+    return _drawn(bench, row, compose=False)
+
+
+def _mirrored(way: _Way) -> _Way:
+    return lambda bench, case: way(bench, replace(case, asked=_turned(case.asked)))
+
+
+_BY_CHANNELS = (_words, _channels, _mirrored(_channels))
+
+
+def _measured(
+    bench: Bench, count: int, seed: int, score: Callable[[_Case, Reading], float], ways: tuple[_Way, _Way, _Way]
+) -> Measured:
+    """One to six boxes, drawn without the method, with it, and with its boxes mirrored."""
     cases = _cases(count, random.Random(f"effects-layout-{seed}"))
     trials, spent = [], [0.0, 0.0]
     for i, case in enumerate(cases):
         bench.notify("layout", i, len(cases))
         scores = []
-        for way, row in enumerate((_plain(bench, case), _told(bench, case.asked), _told(bench, _mirrored(case.asked)))):
+        for number, way in enumerate(ways):
             started = time.perf_counter()
-            picture = _drawn(bench, row)
-            if way < len(spent):
-                spent[way] += time.perf_counter() - started
+            picture = way(bench, case)
+            if number < len(spent):
+                spent[number] += time.perf_counter() - started
             scores.append(score(case, look_at(bench.reader, [picture])[0].reading))
         trials.append(Trial(*scores))
     bench.notify("layout", len(cases), len(cases))
-    return Measured(tuple(trials), _identity(bench, cases[0]), spent[1] / spent[0])
+    identity = _identity(bench, cases[0]) if ways is _BY_CHANNELS else _no_regions(bench, cases[0])
+    return Measured(tuple(trials), identity, spent[1] / spent[0])
 
 
 def _overlaps(case: _Case, reading: Reading) -> float:
@@ -87,14 +119,28 @@ LAYOUT = {
         "each thing stands in its box, one to six of them in a picture",
         "mean overlap of asked and found boxes (IoU)",
         "CreatiLayout, arXiv 2412.03859",
-        partial(_measured, score=_overlaps),
+        partial(_measured, score=_overlaps, ways=_BY_CHANNELS),
+    ),
+    "layout-mask": Claim(
+        "layout",
+        "a mask of attention alone moves things towards their boxes",
+        "mean overlap of asked and found boxes (IoU)",
+        "EliGen, arXiv 2501.01097",
+        partial(_measured, score=_overlaps, ways=(_bare, _mask, _mirrored(_mask))),
+    ),
+    "layout-channels-over-mask": Claim(
+        "layout",
+        "layout channels hold things in their boxes where a mask of attention alone does not",
+        "mean overlap of asked and found boxes (IoU)",
+        "the baseline that a trained layout branch has to beat",
+        partial(_measured, score=_overlaps, ways=(_mask, _channels, _mirrored(_channels))),
     ),
     "layout-attributes": Claim(
         "layout",
         "in each box stands its own thing in its own colour",
         f"right in its box, IoU {IN_ITS_BOX} (share of boxes)",
         "CreatiLayout, arXiv 2412.03859",
-        partial(_measured, score=_right),
+        partial(_measured, score=_right, ways=_BY_CHANNELS),
     ),
 }
 
@@ -124,16 +170,12 @@ def _fraction(box: Sequence[float]) -> Box:
     return Box(x1=x1, y1=y1, x2=x2, y2=y2)
 
 
-def _mirrored(asked: LayoutInput) -> LayoutInput:
+def _turned(asked: LayoutInput) -> LayoutInput:
     turned = [
         entry.model_copy(update={"box": entry.box.model_copy(update={"x1": 1 - entry.box.x2, "x2": 1 - entry.box.x1})})
         for entry in asked.boxes
     ]
     return asked.model_copy(update={"boxes": tuple(turned)})
-
-
-def _told(bench: Bench, asked: LayoutInput) -> Row:
-    return Row(settled(asked)[0], _segments(bench), asked.sampling.seed)
 
 
 def _plain(bench: Bench, case: _Case) -> Row:
@@ -146,8 +188,9 @@ def _segments(bench: Bench) -> tuple[Segment, ...]:
     return (Segment(bench.dit.defaults.width, bench.dit.defaults.height),)
 
 
-def _drawn(bench: Bench, row: Row) -> Image.Image:
-    drawn = sampled_pictures(bench.dit, Drawing(row, 0), Sampling(seed=row.seed), lambda _: None, preview=False)
+def _drawn(bench: Bench, row: Row, *, compose: bool = True) -> Image.Image:
+    how = Sampling(seed=row.seed)
+    drawn = sampled_pictures(bench.dit, Drawing(row, 0), how, lambda _: None, preview=False, compose=compose)
     return drawn.pictures[0]
 
 
@@ -156,3 +199,12 @@ def _identity(bench: Bench, case: _Case) -> float:
     (row,) = composed(bench.dit, [_plain(bench, case)])
     told, own = (np.asarray(_drawn(bench, r), float) for r in (row, _plain(bench, case)))
     return float(np.abs(told - own).max()) / 255
+
+
+def _no_regions(bench: Bench, case: _Case) -> float:
+    """A mask of no regions against none."""
+    told = _plain(bench, case)
+    empty = regional_row(case.asked, bench.dit.defaults, told.caption)
+    rows = (replace(empty, regions=()), told)
+    masked, own = (np.asarray(_drawn(bench, row, compose=False), float) for row in rows)
+    return float(np.abs(masked - own).max()) / 255

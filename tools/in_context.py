@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from chatdit.tools.dit.adapters import AdapterUse
+from chatdit.tools.dit.attention_plan import AttentionPlan
 from chatdit.tools.dit.memory import out_of_memory
 from chatdit.tools.dit.model import DiT
 from chatdit.tools.dit.rows import AttentionSummary, Given, Row, SampledRow, SamplingOptions, Segment
@@ -99,6 +100,7 @@ def sampled_pictures(
     preview: bool,
     adapter: AdapterUse | None = None,
     compose: bool = True,
+    plan: AttentionPlan | None = None,
 ) -> Drawn:
     """The wanted pictures of one drawing; with `compose` things stand where there is room for them.
 
@@ -117,7 +119,7 @@ def sampled_pictures(
     )
     rows = settled(dit, [drawing.row], look=sprites_in) if compose else [drawing.row]
     try:
-        sampled = dit.sample(rows, None, options, progress)
+        sampled = dit.sample(rows, plan, options, progress)
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise

@@ -2,7 +2,8 @@
 
 As in CreatiLayout (arXiv 2412.03859) every box has a phrase of its own. Pocket is told by layout channels, which each
 token brings beside its latent (`tools/dit/layout.py`), with words of squares in the caption; it has learned them with
-everything else, so nothing is added to it. Painters without such channels are not told yet.
+everything else, so nothing is added to it. Painters without such channels see each phrase in its box alone, by a mask
+of attention (`tools/dit/regions.py`), which needs no training and holds less tightly.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from chatdit.tools.tool import PainterDefaults, RunContext, Tool, narrowed
 from chatdit.tools.types import Box, Cost, Data, Problem, Sampling, ToolError, ToolInput, ToolOutput
 
 if TYPE_CHECKING:
+    from chatdit.tools.dit.rows import Row
     from chatdit.tools.pocket.scene import Placement
 
 MOST_BOXES = 6
 MOST_SHARED = 0.3
 """Of the smaller of two boxes: above it they are said to overlap."""
-Words = Annotated[str, StringConstraints(strip_whitespace=True, max_length=80)]
+Words = Annotated[str, StringConstraints(strip_whitespace=True, max_length=300)]
 
 
 class BoxedPhrase(Data):
@@ -39,7 +41,7 @@ class LayoutInput(ToolInput):
 
     boxes: tuple[BoxedPhrase, ...] = Field(min_length=1, max_length=MOST_BOXES)
     background: Words = ""
-    """A place: "beach", "on the beach"."""
+    """A place: "beach", "on the beach"; a painter of an open vocabulary reads any words of the whole."""
     style: Words = ""
     sampling: Sampling = Sampling()
 
@@ -57,18 +59,15 @@ class LayoutTool(Tool):
     """Things in their boxes."""
 
     name = "layout"
-    version = "1"
+    version = "2"
     summary = "Draw a picture in which each named thing stands in its own box."
     Input = LayoutInput
     Output = LayoutOutput
 
     def validate(self, inp: ToolInput, painter: PainterDefaults | None = None) -> list[Problem]:
-        """Phrases and places are of the painter's world, and the boxes hold them."""
+        """Phrases and places are of the painter's world, if it has one, and the boxes hold them."""
         request = narrowed(inp, LayoutInput)
-        if painter is not None and painter.open_vocabulary:
-            expected = "a painter that is told where things stand (pocket): others need a trained layout branch"
-            return [Problem(path="boxes", code="unsupported_painter", expected=expected, got="a painter without")]
-        return list(_problems(request))
+        return [] if painter is not None and painter.open_vocabulary else list(_problems(request))
 
     def estimate(self, inp: ToolInput, painter: PainterDefaults) -> Cost:
         """One picture."""
@@ -78,7 +77,6 @@ class LayoutTool(Tool):
 
     def run(self, inp: ToolInput, context: RunContext) -> LayoutOutput:
         """Settle, draw, store."""
-        from chatdit.tools.dit.model import Row, Segment
         from chatdit.tools.in_context import Drawing, caption_warnings, sampled_pictures
 
         request = narrowed(inp, LayoutInput)
@@ -86,23 +84,49 @@ class LayoutTool(Tool):
         dit = context.dit()
         if faults := self.validate(request, dit.defaults):
             raise ToolError("; ".join(map(str, faults)))
-        caption, sprites = settled(request)
-        row = Row(caption, (Segment(dit.defaults.width, dit.defaults.height),), request.sampling.seed)
+        masked = dit.defaults.open_vocabulary
+        row = regional_row(request, dit.defaults) if masked else told_row(request, dit.defaults)
         drawn = sampled_pictures(dit, Drawing(row, 0), request.sampling, context.progress, preview=context.preview)
         return LayoutOutput(
             images=(context.store.put_image(drawn.pictures[0]),),
             seconds=time.perf_counter() - started,
-            warnings=(*_overlaps(request), *caption_warnings(dit, caption)),
+            warnings=(*_overlaps(request), *caption_warnings(dit, row.caption)),
             report={
                 "painter": dit.name,
                 "weights": dit.weights_hash,
+                "way": "regions" if masked else "channels",
                 "steps": request.sampling.steps or dit.defaults.steps,
                 "guidance": dit.defaults.guidance if request.sampling.guidance is None else request.sampling.guidance,
             },
             seeds=(request.sampling.seed,),
-            boxes=tuple(_box(sprite) for sprite in sprites),
-            caption=caption,
+            boxes=tuple(entry.box for entry in request.boxes) if masked else _seen_boxes(request),
+            caption=row.caption,
         )
+
+
+def told_row(request: LayoutInput, painter: PainterDefaults) -> Row:
+    """One picture by layout channels: its caption tells every square."""
+    from chatdit.tools.dit.rows import Row, Segment
+
+    return Row(settled(request)[0], (Segment(painter.width, painter.height),), request.sampling.seed)
+
+
+def regional_row(request: LayoutInput, painter: PainterDefaults, caption: str | None = None) -> Row:
+    """One picture by regional prompts: each phrase is seen in its box alone; `caption` is of the whole."""
+    from chatdit.tools.dit.rows import Region, Row, Segment
+
+    phrases = [entry.phrase for entry in request.boxes]
+    listed = " and ".join(filter(None, (", ".join(phrases[:-1]), phrases[-1])))
+    whole = ", ".join(
+        filter(
+            None,
+            (listed, request.background, request.style and f"{request.style.lower().removesuffix(' style')} style"),
+        )
+    )
+    boxes = [entry.box for entry in request.boxes]
+    regions = tuple(Region(p, (b.x1, b.y1, b.x2, b.y2)) for p, b in zip(phrases, boxes, strict=True))
+    segment = Segment(painter.width, painter.height)
+    return Row(caption or whole, (segment,), request.sampling.seed, regions=regions)
 
 
 def settled(request: LayoutInput) -> tuple[str, list[Placement]]:
@@ -173,6 +197,10 @@ def _overlaps(request: LayoutInput) -> Iterator[str]:
         least = min((e.box.x2 - e.box.x1) * (e.box.y2 - e.box.y1) for e in (a, b))
         if across > 0 and down > 0 and across * down > MOST_SHARED * least:
             yield f"the boxes of {a.phrase!r} and {b.phrase!r} overlap: one may hide the other"
+
+
+def _seen_boxes(request: LayoutInput) -> tuple[Box, ...]:
+    return tuple(_box(sprite) for sprite in settled(request)[1])
 
 
 def _box(sprite: Placement) -> Box:

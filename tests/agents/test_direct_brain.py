@@ -1,4 +1,4 @@
-"""Requests that name their tool: which LoRA, what its panels show, which pictures are given; boxes in numbers."""
+"""Requests that name their tool: which LoRA, what its panels show, which pictures are given; boxes; given subjects."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from chatdit.agents.instruction import InstructionInput, OutputSpec
 from chatdit.agents.lora_request import split_off_lora
 from chatdit.agents.offline_brain import OfflineBrain
 from chatdit.agents.openai_brain import OpenAIBrain
+from chatdit.agents.validator import check_plan
+from chatdit.tools.catalogue import TOOLS
 from chatdit.tools.lora.card import LoraCard
 from chatdit.tools.lora.shelf import CARD, WEIGHTS
 from chatdit.tools.types import ImageRef
@@ -153,10 +155,15 @@ def test_boxes_that_are_none_are_asked_about(text: str, question: str) -> None:
     assert question in read.questions[0] and read.call is None
 
 
-def test_a_painter_without_layout_reads_the_words_itself() -> None:
+def test_a_painter_of_an_open_vocabulary_is_told_the_rest_as_it_is() -> None:
     flux = Painter("flux", open_vocabulary=True, width=1024, height=1024, max_panels=12)
-    read = _brain().parse(Request("a cat [0.1, 0.5, 0.4, 0.9]", painter=flux))
-    assert read.call is None
+    read = _brain().parse(Request("two brass lamps [0.1, 0.5, 0.4, 0.9] in a volcano at dawn", painter=flux))
+    assert read.call is not None and not read.questions
+    box = {"x1": 0.1, "y1": 0.5, "x2": 0.4, "y2": 0.9}
+    assert read.call.args == {
+        "boxes": [{"phrase": "two brass lamps", "box": box}],
+        "background": "in a volcano at dawn",
+    }
 
 
 def test_an_attached_picture_is_told_by_what_is_seen_of_it() -> None:
@@ -175,3 +182,68 @@ def test_brains_see_through_it() -> None:
     eyes = with_sight(DirectBrain(endpoint), lambda image: Image.new("RGB", (8, 8)))
     assert isinstance(eyes, DirectBrain) and isinstance(eyes.brain, OpenAIBrain)
     assert eyes.brain is not endpoint and eyes.brain._open_image is not None
+
+
+def _otter(name: str, letter: str, description: str = "a large purple otter in a studio") -> InstructionInput:
+    return InstructionInput(id=name, image=ImageRef(sha256=letter * 64, width=256, height=256), description=description)
+
+
+OTTER, BISON = _otter("input_1", "a"), _otter("input_2", "b", "a bison on the beach")
+
+
+@pytest.mark.parametrize(
+    ("text", "inputs", "caption", "words"),
+    [
+        ("put this character on the beach", (OTTER,), "a large purple otter on the beach", ["otter"]),
+        ("draw this otter in a cave", (OTTER,), "a large purple otter in a cave", ["otter"]),
+        (
+            "put these characters on the moon",
+            (OTTER, BISON),
+            "a purple otter and a bison on the moon",
+            ["otter", "bison"],
+        ),
+        (
+            "a cat beside the subject of image 1 on the moon",
+            (OTTER,),
+            "a cat left of a purple otter on the moon",
+            ["otter"],
+        ),
+    ],
+)
+def test_subjects_that_only_pictures_show_are_drawn_from_them(
+    text: str, inputs: tuple[InstructionInput, ...], caption: str, words: list[str]
+) -> None:
+    read = _brain().parse(Request(text, inputs=inputs, painter=POCKET))
+    assert not read.questions and read.call is None
+    plan = _brain().plan(read, painter=POCKET, seed=2)
+    assert not check_plan(plan, TOOLS, read)
+    (node,) = plan.nodes
+    assert node.tool == "subject" and node.args["caption"] == caption and node.args["sampling"] == {"seed": 2}
+    told = [{"image": {"$input": f"input_{i}"}, "word": word} for i, word in enumerate(words, start=1)]
+    assert node.args["references"] == told
+
+
+def test_the_subject_tool_can_be_named() -> None:
+    cat = _otter("input_1", "c", "a large red cat in a studio")
+    request = Request("use the subject tool: a red cat on the moon", inputs=(cat,), painter=POCKET)
+    read = _brain().parse(request)
+    assert read.call is not None and read.call.tool == "subject"
+    (node,) = _brain().plan(read, painter=POCKET, seed=2).nodes
+    assert node.args["references"] == [{"image": {"$input": "input_1"}, "word": "cat"}]
+    unnamed = _brain().parse(Request("a red cat on the moon with the subject tool", painter=POCKET))
+    assert unnamed.questions[0].startswith("Whose subject?")
+    several = _brain().parse(Request("use the subject tool: a cat on the moon, then a dog in a cave", inputs=(cat,)))
+    assert several.questions[0].startswith("The subject tool draws one picture at a time")
+
+
+def test_a_subject_that_words_tell_stays_with_the_brain() -> None:
+    shows = OutputSpec(id="input_1", description="a red cat in a studio", told=True)
+    cat = _otter("input_1", "c", "a red cat in a studio").model_copy(update={"shows": shows})
+    read = _brain().parse(Request("put this character on the beach", inputs=(cat,), painter=POCKET))
+    assert not read.questions and read.call is None
+    assert _brain().plan(read, painter=POCKET).nodes[0].tool != "subject"
+    flux = Painter("flux", open_vocabulary=True, width=1024, height=1024, max_panels=12)
+    read = _brain().parse(Request("draw this otter in a cave", inputs=(OTTER,), painter=flux))
+    assert [node.tool for node in _brain().plan(read, painter=flux).nodes] == ["generate"]
+    changed = _brain().parse(Request("make it red", inputs=(OTTER,), painter=POCKET))
+    assert [node.tool for node in _brain().plan(changed, painter=POCKET).nodes] == ["generate"], "changed where it is"

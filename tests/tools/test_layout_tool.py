@@ -105,9 +105,18 @@ def test_what_cannot_stand_there_is_told_before_weights_load(
         LayoutTool().run(asked, pocket_like.context(store))
 
 
-def test_a_painter_that_is_not_told_is_refused(flux_like: RecordingDiT) -> None:
-    (problem,) = LayoutTool().validate(_asked(("a cat", LEFT)), flux_like.defaults)
-    assert problem.code == "unsupported_painter"
+def test_a_painter_that_is_told_no_squares_sees_each_phrase_in_its_box(
+    store: ArtifactStore, flux_like: RecordingDiT
+) -> None:
+    asked = _asked(("two brass lamps", LEFT), ("a zyx", RIGHT), background="in a volcano", style="cubist style")
+    assert not LayoutTool().validate(asked, flux_like.defaults)
+    made = LayoutTool().run(asked, flux_like.context(store))
+    (row,) = flux_like.rows
+    assert row.caption == made.caption == "two brass lamps and a zyx, in a volcano, cubist style"
+    assert [(r.phrase, r.box) for r in row.regions] == [
+        ("two brass lamps", (0.05, 0.4, 0.45, 0.9)), ("a zyx", (0.5, 0.5, 0.95, 0.95)),
+    ]  # fmt: skip
+    assert made.boxes == (LEFT, RIGHT) and made.report["way"] == "regions"
 
 
 def test_sprites_of_the_world_keep_their_place() -> None:

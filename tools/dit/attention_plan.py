@@ -62,7 +62,8 @@ class KVOp:
 
     `source` is a row of the same call or a saved name; the latest save of the layer is read.
     Source keys keep their own RoPE positions. `k_scale` multiplies the source keys (a temperature);
-    `log_bias` is added to their logits (a token that counts w times has ln w).
+    `log_bias` is added to their logits (a token that counts w times has ln w). What is added by concat may be for some
+    of the target's tokens only, its `queries`; None means for all.
     """
 
     mode: Mode
@@ -72,8 +73,11 @@ class KVOp:
     tokens: Selection = Selection()
     k_scale: float = 1.0
     log_bias: float = 0.0
+    queries: Selection | None = None
 
     def __post_init__(self) -> None:
+        if self.queries is not None and self.mode != "concat":
+            raise ToolError(f"{self}: {self.mode} is seen by all tokens; only concat takes queries")
         if self.mode == "save":
             plain = (self.tokens, self.k_scale, self.log_bias) == (Selection(), 1.0, 0.0)
             if not (isinstance(self.source, int) and isinstance(self.target, str) and plain):
@@ -153,6 +157,8 @@ class AttentionPlan:
             _check_layers(op.scope, layers)
             for end in ends:
                 _check_tokens(op.tokens, end, tokens[end])
+            if op.queries is not None and isinstance(op.target, int):
+                _check_tokens(op.queries, op.target, tokens[op.target])
         for bias in self.biases:
             _check_rows([bias.row], rows)
             _check_layers(bias.scope, layers)

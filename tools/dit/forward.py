@@ -13,13 +13,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from chatdit.tools.dit.attention_plan import AttentionPlan
+from chatdit.tools.dit.attention_plan import AttentionPlan, LogitBias
+from chatdit.tools.dit.codecs import EncodedText
 from chatdit.tools.dit.flow_policy import FlowPolicy, segment_end
 from chatdit.tools.dit.layout import told_rows
 from chatdit.tools.dit.packing import position_ids
 from chatdit.tools.dit.painter import Painter, Settings
 from chatdit.tools.dit.planned_attention import PlanState, padding_bias
 from chatdit.tools.dit.precision import with_exact_time
+from chatdit.tools.dit.regions import encoded_phrases, region_biases
 from chatdit.tools.dit.rows import AttentionSummary, Row
 
 if TYPE_CHECKING:
@@ -39,10 +41,11 @@ class Forward:
         guidance: Sequence[float],
     ) -> None:
         """`guidance` is each row's own."""
-        self.painter, self.rows, self.plan, self.settings = painter, rows, plan, settings
+        self.painter, self.rows, self.settings = painter, rows, settings
         self.passes = 1 if painter.distilled or max(guidance) <= 1 else 2
         self.guidance = torch.tensor(guidance, dtype=torch.float32, device=painter.device)
-        self.text, self.pooled, lengths = _encoded_text(painter, rows, self.passes)
+        self.text, self.pooled, lengths, biases = _encoded_text(painter, rows, self.passes)
+        self.plan = AttentionPlan(plan.ops, (*plan.biases, *biases)) if biases else plan
         ids = [position_ids(row.segments, painter.grid).to(painter.device) for row in rows]
         self.ids, self.text_ids = ids[0], torch.zeros(self.text.shape[1], 3, device=painter.device)
         self.state = self._state(ids, lengths)
@@ -114,15 +117,26 @@ class Forward:
         return SparseRun(attention, run, self.painter.device)
 
 
-def _encoded_text(painter: Painter, rows: Sequence[Row], passes: int) -> tuple[Tensor, Tensor, tuple[int, ...]]:
-    """Sequences (B, L, D), pooled vectors (B, P), and each entry's own length.
+def _encoded_text(
+    painter: Painter, rows: Sequence[Row], passes: int
+) -> tuple[Tensor, Tensor, tuple[int, ...], tuple[LogitBias, ...]]:
+    """Sequences (B, L, D), pooled vectors (B, P), each entry's own length, and what regions keep apart.
 
     A row's two passes get one length, so that guidance compares captions and nothing else.
     """
-    wanted = painter.text.encode([row.caption for row in rows])
-    unwanted = painter.text.encode([row.negative for row in rows]) if passes == 2 else wanted
+    captions = painter.text.encode([row.caption for row in rows])
+    phrases = [encoded_phrases(painter.text, row) for row in rows]
+    unwanted = painter.text.encode([row.negative for row in rows]) if passes == 2 else captions
+    biases: list[LogitBias] = []
+    wanted: list[EncodedText] = []
+    for number, (row, caption, mine, other) in enumerate(zip(rows, captions, phrases, unwanted, strict=True)):
+        # phrases begin behind the longer of both captions, where the other pass has nothing
+        start = max(len(caption.sequence), len(other.sequence)) if mine else len(caption.sequence)
+        first = F.pad(caption.sequence, (0, 0, 0, start - len(caption.sequence)))
+        wanted.append(EncodedText(torch.cat([first, *(p.sequence for p in mine)]), caption.pooled))
+        biases += region_biases(number, row, [start, *(len(p.sequence) for p in mine)], painter.grid)
     own = [max(len(a.sequence), len(b.sequence)) for a, b in zip(wanted, unwanted, strict=True)]
     entries = [*wanted, *unwanted][: passes * len(rows)]
     sequences = [F.pad(e.sequence, (0, 0, 0, max(own) - len(e.sequence))) for e in entries]
     pooled = torch.stack([e.pooled for e in entries]).to(painter.device, torch.float32)
-    return torch.stack(sequences).to(painter.device, painter.dtype), pooled, tuple(own * passes)
+    return torch.stack(sequences).to(painter.device, painter.dtype), pooled, tuple(own * passes), tuple(biases)

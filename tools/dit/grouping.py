@@ -19,6 +19,13 @@ def check_row(row: Row, grid: Grid) -> None:
         raise ToolError("a row has no segments; give it at least one picture to draw")
     if not 0 <= row.seed < 2**63:
         raise ToolError(f"seed is {row.seed}; it must be from 0 to {2**63 - 1}")
+    if row.noise_shift != 1 and row.trajectory != "noised":
+        raise ToolError(f"a {row.trajectory!r} row has noise_shift {row.noise_shift:g}; only a 'noised' one reads it")
+    for region in row.regions:
+        if not 0 <= region.segment < len(row.segments):
+            raise ToolError(f"a region lies in segment {region.segment}; the row has {len(row.segments)}, from 0")
+    if row.regions and row.trajectory == "edited":
+        raise ToolError("an 'edited' row has regions; only rows that are drawn or read have phrases of their own")
     for segment in row.segments:
         grid.tokens(segment)
         check_known(segment)

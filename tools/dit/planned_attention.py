@@ -6,7 +6,7 @@ D head dim; queries, keys and values are (B, S, H, D) after RoPE.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -118,8 +118,7 @@ def _planned_entry(layer: Layer, entry: int, ops: list[KVOp], biases: list[Logit
     for op in ops:
         keys.apply(op, layer.source(op, entry // layer.state.rows))
     k, v, bias = keys.joined()
-    if biases:
-        extra = _logit_bias(layer, biases, keys.text, keys.own, k.shape[0])
+    for extra in _query_biases(layer, keys, biases, k.shape[0]):
         bias = extra if bias is None else extra + bias
     return attention(layer.q[entry, None], k[None], v[None], plan=None if bias is None else DensePlan(bias))[0]
 
@@ -133,6 +132,7 @@ class _Keys:
         self.bias = self.k.new_zeros(self.own, dtype=torch.float32)
         self.keep = torch.ones(self.own, dtype=torch.bool, device=self.k.device)
         self.added: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.seen_by: list[Selection | None] = []
         # known without asking the device
         self.biased = self.replaced = False
 
@@ -151,6 +151,7 @@ class _Keys:
             self.keep[: self.text] &= op.tokens.text == ()
             self.keep[self.text :] &= op.tokens.image == ()
         self.added.append((k, v, self.bias.new_full((len(k),), op.log_bias)))
+        self.seen_by.append(op.queries)
 
     def joined(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """Keys and values (K, H, D), and the bias (1, 1, 1, K) of the keys or None if it is zero."""
@@ -170,17 +171,42 @@ class _Keys:
         self.bias = self.bias.index_fill(0, at, op.log_bias)
 
 
-def _logit_bias(layer: Layer, biases: list[LogitBias], text: int, own_keys: int, keys: int) -> Tensor:
+def _query_biases(layer: Layer, keys: _Keys, biases: list[LogitBias], count: int) -> Iterator[Tensor]:
+    """Biases (1, 1, S, K) of some queries alone, where there are such."""
+    if biases:
+        yield _logit_bias(layer, biases, keys, count)
+    if any(queries is not None for queries in keys.seen_by):
+        yield _hidden(layer, keys, count)
+
+
+def _logit_bias(layer: Layer, biases: list[LogitBias], keys: _Keys, count: int) -> Tensor:
     """Bias (1, 1, S, K); queries keep the padding of the batch, keys do not have it."""
-    queries = layer.q.shape[1]
-    shift = layer.text_tokens() - text
-    total = torch.zeros(queries, keys, device=layer.q.device)
+    total = torch.zeros(layer.q.shape[1], count, device=layer.q.device)
     for b in biases:
-        rows = _positions(b.queries, text, own_keys)
-        rows = torch.where(rows >= text, rows + shift, rows).to(total.device)
-        columns = _positions(b.keys, text, own_keys).to(total.device)
+        rows = _query_positions(layer, b.queries, keys).to(total.device)
+        columns = _positions(b.keys, keys.text, keys.own).to(total.device)
         total[rows[:, None], columns[None]] += b.bias
     return total[None, None]
+
+
+def _hidden(layer: Layer, keys: _Keys, count: int) -> Tensor:
+    """Bias (1, 1, S, K) that hides what was added from every query that it is not for."""
+    total = torch.zeros(layer.q.shape[1], count, device=layer.q.device)
+    end = count
+    for (k, _, _), queries in zip(reversed(keys.added), reversed(keys.seen_by), strict=True):
+        start = end - len(k)
+        if queries is not None:
+            seeing = torch.zeros(total.shape[0], dtype=torch.bool, device=total.device)
+            seeing[_query_positions(layer, queries, keys).to(total.device)] = True
+            total[~seeing, start:end] = -torch.inf
+        end = start
+    return total[None, None]
+
+
+def _query_positions(layer: Layer, queries: Selection, keys: _Keys) -> Tensor:
+    """Indices among the S queries of an entry, whose text is padded as the batch's."""
+    at = _positions(queries, keys.text, keys.own)
+    return torch.where(at >= keys.text, at + layer.text_tokens() - keys.text, at)
 
 
 def _positions(tokens: Selection, text: int, total: int) -> Tensor:

@@ -32,8 +32,11 @@ class RowTokens:
     fed_clean: Tensor
     moving: Tensor
 
-    def fed(self, x: Tensor, level: float) -> Tensor:
-        """What the transformer sees at noise `level` when the free tokens stand at `x`."""
+    def fed(self, x: Tensor, level: float | Tensor) -> Tensor:
+        """What the transformer sees at noise `level` when the free tokens stand at `x`.
+
+        As a tensor (R, 1, 1) it is each row's own level of what is known.
+        """
         noised = (1 - level) * self.clean + level * self.noise
         return torch.where(self.fed_clean, self.clean, torch.where(self.known, noised, x))
 

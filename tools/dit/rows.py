@@ -64,6 +64,16 @@ class EditSource:
     shared: Scope | None = None
 
 
+@dataclass(frozen=True)
+class Region:
+    """A part of one of a row's pictures that has a phrase of its own; see `regions`."""
+
+    phrase: str
+    box: tuple[float, float, float, float]
+    """Left, top, right and bottom in fractions of the picture."""
+    segment: int = 0
+
+
 @dataclass(frozen=True, eq=False)
 class Row:
     """One batch entry: a caption and the segments that share its context.
@@ -72,6 +82,10 @@ class Row:
     pictures, noised to the level of each step; a "clean" row is the same pictures at t = 0. Those
     two exist to be read by other rows through an attention plan and need every segment known. So does an
     "edited" row, whose pictures become what its caption says from what `source` says; no plan may name it.
+
+    A "noised" row's pictures have the noise of a schedule whose shift is the call's to the power `noise_shift`, while
+    the model is told the call's own time: at -1 it sees them cleaner than it is told (the adjusted shift of FreeCus,
+    arXiv 2507.15249), at minus infinity clean.
     """
 
     caption: str
@@ -80,6 +94,8 @@ class Row:
     trajectory: Trajectory = "generate"
     negative: str = ""
     source: EditSource | None = None
+    noise_shift: float = 1.0
+    regions: tuple[Region, ...] = ()
 
 
 @dataclass(frozen=True)

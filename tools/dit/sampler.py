@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from chatdit.tools.dit.attention_plan import AttentionPlan
@@ -21,7 +22,7 @@ from chatdit.tools.dit.inversion import InversionRun
 from chatdit.tools.dit.painter import Painter, Report, Reporter, Settings
 from chatdit.tools.dit.row_tokens import finished, preview, row_tokens
 from chatdit.tools.dit.rows import EditSource, Row, SampledRow
-from chatdit.tools.dit.schedule import noise_levels
+from chatdit.tools.dit.schedule import noise_levels, reshifted, shift_of
 from chatdit.tools.types import ToolError
 
 __all__ = ["Painter", "Report", "Settings", "sample_rows"]
@@ -93,7 +94,7 @@ class _Run:
         settings, x = self.settings, self.tokens.noise
         levels = noise_levels(self.painter.scheduler, settings.steps, x.shape[1], settings.shift)
         for step, (level, following) in enumerate(pairwise(levels)):
-            fed = self.tokens.fed(x, level)
+            fed = self.tokens.fed(x, self._known_level(level))
             output = self.forward.output(fed, self.tokens.moving * level, step)
             x, picture = self.forward.advanced(fed, output, level, following)
             self.report("sample", step + 1, self._preview(picture, step))
@@ -102,6 +103,16 @@ class _Run:
         parts = self.painter.images, self.painter.grid
         drawn = [finished(row, tokens, *parts) for row, tokens in zip(self.rows, x, strict=True)]
         return [replace(row, attention=self.forward.attention()) for row in drawn]
+
+    def _known_level(self, level: float) -> float | Tensor:
+        """The noise level of what is known: that of the step, or (R, 1, 1) where rows have schedules of their own."""
+        powers = [row.noise_shift for row in self.rows]
+        if all(power == 1.0 for power in powers):
+            return level
+        painter, tokens = self.painter, self.tokens.noise.shape[1]
+        shift = shift_of(painter.scheduler, tokens, self.settings.shift)
+        own = [reshifted(level, shift, power) for power in powers]
+        return torch.tensor(own, device=painter.device)[:, None, None]
 
     def _preview(self, picture: Tensor, step: int) -> object | None:
         """Every other step, the first row that is being drawn, from the estimate (R, N, E) of the end."""

@@ -13,6 +13,26 @@ from torch import Tensor
 from chatdit.tools.types import ToolError
 
 
+def reshifted(level: float, shift: float, power: float) -> float:
+    """The level of a schedule shifted by `shift` to the `power` when the one shifted by `shift` stands at `level`.
+
+    It is 0 for a power of minus infinity.
+    """
+    if power == -math.inf:
+        return 0.0
+    return level / (level + math.pow(shift, 1 - power) * (1 - level))
+
+
+def shift_of(config: Mapping[str, object], tokens: int, shift: float | None) -> float:
+    """The shift of a call: `shift` itself, or that of the scheduler for a number of image tokens."""
+    if shift is not None:
+        return shift
+    scheduler = cast(FlowMatchEulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler.from_config(dict(config)))
+    if scheduler.config["use_dynamic_shifting"]:
+        return math.exp(_mu(scheduler, tokens))
+    return float(cast(float, scheduler.shift))
+
+
 def noise_levels(config: Mapping[str, object], steps: int, tokens: int, shift: float | None) -> list[float]:
     """`steps` + 1 falling levels sigma from at most 1 down to 0.
 

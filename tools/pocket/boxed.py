@@ -20,6 +20,8 @@ from chatdit.tools.types import Box, ToolError
 
 LEAST_SIDE, MOST_SIDE = 40, 232
 """Pixels of a sprite's square that can be drawn."""
+_ANY = (0.06, 0.06, 0.94, 0.94)
+"""What a sprite that nobody knows covers of its square, more or less."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +32,15 @@ class Boxed:
     sprite: Placement
 
 
-def boxed(phrase: str, box: Box) -> Boxed:
-    """The sprite of `phrase`, as large as the box holds, in its middle.
+def boxed(phrase: str, box: Box, *, nameless: bool = False) -> Boxed:
+    """The sprite of `phrase`, as large as the box holds, in its middle; with `nameless` a subject may have no name.
 
     Raises:
         ToolError: the phrase names no single subject of this world, or the box is too small for one.
     """
     read = read_caption(phrase)
     things = () if read is None else read.scene.things
-    if len(things) != 1 or things[0].count != 1 or things[0].subject in (PERSON, NAMELESS):
+    if len(things) != 1 or things[0].count != 1 or things[0].subject in (PERSON, *([] if nameless else [NAMELESS])):
         raise ToolError(f"{phrase!r} is no single subject that stands in a box: expected one such as 'a red cat'")
     thing = replace(things[0], size="medium", position=None)
     left, top, right, bottom = (round(v * PICTURE_PIXELS) for v in (box.x1, box.y1, box.x2, box.y2))
@@ -57,7 +59,7 @@ def boxed(phrase: str, box: Box) -> Boxed:
 
 def visible(sprite: Placement) -> tuple[float, float, float, float]:
     """Left, top, right and bottom in pixels of what is seen of an upright sprite and of what it wears."""
-    x1, y1, x2, y2 = _contents()[SUBJECTS[sprite.subject].index]
+    x1, y1, x2, y2 = _ANY if sprite.subject == NAMELESS else _contents()[SUBJECTS[sprite.subject].index]
     corners = ((x1, y1), (x2, y2))
     found = [(sprite.left + x * sprite.side, sprite.top + y * sprite.side) for x, y in corners]
     if sprite.worn is not None:

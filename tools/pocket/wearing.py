@@ -15,6 +15,8 @@ from chatdit.tools.pocket.vocabulary import PERSON, SUBJECTS
 
 _UNITS = 128
 _PERSON_TOP = (64, 9, 27)
+_NAMELESS_TOP = (64, 5, 52)
+"""The median of all sprites."""
 _BADGE_UNITS = 30
 _SYMMETRIC = 0.86
 
@@ -53,11 +55,16 @@ def _upright(left: int, top: int, side: int, rotation: int) -> tuple[int, int, i
 
 
 def _seat(wearer: Placement, kind: str) -> tuple[int, int, int]:
-    """Where the accessory's middle is, from the wearer's middle, and its side, in 1/128 of the wearer's side."""
+    """Where the accessory's middle is, from the wearer's middle, and its side, in 1/128 of the wearer's side.
+
+    One whom no word names wears it as most do.
+    """
+    known = SUBJECTS.get(wearer.subject)
     if kind == "badge":
-        x, y = (64, 58) if wearer.subject == PERSON else _middles()[SUBJECTS[wearer.subject].index]
+        x, y = (64, 58) if known is None else _middles()[known.index]
         return x - _UNITS // 2, y - _UNITS // 2, _BADGE_UNITS if wearer.subject != PERSON else 12
-    x, y, width = _PERSON_TOP if wearer.subject == PERSON else _tops()[SUBJECTS[wearer.subject].index]
+    unnamed = _PERSON_TOP if wearer.subject == PERSON else _NAMELESS_TOP
+    x, y, width = unnamed if known is None else _tops()[known.index]
     side = round(width * WIDTHS[kind])
     return x - _UNITS // 2, y + round(SINKS[kind] * side) - side // 2 - _UNITS // 2, side
 
