@@ -1,4 +1,4 @@
-"""Requests that name their tool, read before any brain reads the rest: a LoRA, boxes in numbers, given subjects."""
+"""Requests that name their tool, read before any brain reads the rest: a LoRA, a story, boxes, given subjects."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from chatdit.agents.layout_request import read_layout
 from chatdit.agents.lora_request import read_lora
 from chatdit.agents.plan import Plan
 from chatdit.agents.planner import Draft
+from chatdit.agents.story_request import read_story
 from chatdit.agents.subject_request import read_subject
 from chatdit.tools.types import ImageRef, Problem
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Reader = Callable[[Request, Brain], Instruction | None]
-READERS: tuple[Reader, ...] = (read_lora, read_layout, read_subject)
+READERS: tuple[Reader, ...] = (read_lora, read_story, read_layout, read_subject)
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ class PictureWork(Data):
 class ToolCall(Data):
     """A tool that the words name, and its input without the seed; its pictures are the outputs, in order."""
 
-    tool: Literal["ic_lora", "layout", "subject"]
+    tool: Literal["ic_lora", "layout", "subject", "story"]
     args: dict[str, JsonValue]
 
 

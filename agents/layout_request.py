@@ -14,7 +14,7 @@ from chatdit.agents.brain import Brain, Request
 from chatdit.agents.instruction import Instruction, OutputSpec, ToolCall
 
 _NUMBER = r"(\d+(?:\.\d+)?|\.\d+) ?%?"
-_BOX = re.compile(
+BOX = re.compile(
     rf"(?:\b(?:in|at|inside|within) )?(?:the |a )?(?:\bbox )?"
     rf"[\[(] ?{_NUMBER}[, ]+{_NUMBER}[, ]+{_NUMBER}[, ]+{_NUMBER} ?[\])]"
 )
@@ -26,28 +26,13 @@ _LEAD = re.compile(
 def read_layout(request: Request, brain: Brain) -> Instruction | None:
     """One picture with each thing in its box; None where the words tell no box."""
     text = " ".join(request.text.split())
-    found = list(_BOX.finditer(text))
-    if not found:
+    if not BOX.search(text):
         return None
-    boxes: list[JsonValue] = []
-    at = 0
-    for box in found:
-        phrase = _LEAD.sub("", text[at : box.start()].lower()).strip(" ,;:")
-        at = box.end()
-        sides = [float(n) for n in box.groups()]
-        if max(sides) > 1:
-            sides = [side / 100 for side in sides]
-        x1, y1, x2, y2 = sides
-        if not (x1 < x2 <= 1 and y1 < y2 <= 1):
-            told = (
-                f"The box {box.group().strip()} is none: expected left, top, right, bottom, in fractions or per cent."
-            )
-            return Instruction(questions=(told,))
-        if not phrase:
-            return Instruction(questions=(f"What stands in the box {box.group().strip()}?",))
-        boxes.append({"phrase": phrase, "box": {"x1": x1, "y1": y1, "x2": x2, "y2": y2}})
+    boxes, at, question = boxes_in(text)
+    if question:
+        return Instruction(questions=(question,))
     rest = text[at:].strip(" ,.!")
-    args: dict[str, JsonValue] = {"boxes": boxes}
+    args: dict[str, JsonValue] = {"boxes": [*boxes]}
     if rest and request.painter.open_vocabulary:
         args["background"] = rest
     elif rest:
@@ -59,6 +44,26 @@ def read_layout(request: Request, brain: Brain) -> Instruction | None:
         if more or len(read.elements) != 1 or read.elements[0].count != 1:
             return Instruction(questions=(f"Where do I put what stands in '{rest}'? Give each thing a box.",))
         args |= {name: said for name, said in (("background", read.background), ("style", read.style)) if said}
-    described = " and ".join(str(b["phrase"]) for b in boxes if isinstance(b, dict))
+    described = " and ".join(str(b["phrase"]) for b in boxes)
     output = OutputSpec(id="output_1", description=f"{described} {rest}".strip())
     return Instruction(outputs=(output,), call=ToolCall(tool="layout", args=args))
+
+
+def boxes_in(text: str) -> tuple[list[dict[str, JsonValue]], int, str]:
+    """Phrases with their boxes, the letter behind the last one, and what must be asked first, if anything."""
+    boxes: list[dict[str, JsonValue]] = []
+    at = 0
+    for box in BOX.finditer(text):
+        phrase = _LEAD.sub("", text[at : box.start()].lower()).strip(" ,;:")
+        at = box.end()
+        sides = [float(n) for n in box.groups()]
+        if max(sides) > 1:
+            sides = [side / 100 for side in sides]
+        x1, y1, x2, y2 = sides
+        if not (x1 < x2 <= 1 and y1 < y2 <= 1):
+            told = f"The box {box.group().strip()} is none"
+            return [], at, f"{told}: expected left, top, right, bottom, in fractions or per cent."
+        if not phrase:
+            return [], at, f"What stands in the box {box.group().strip()}?"
+        boxes.append({"phrase": phrase, "box": {"x1": x1, "y1": y1, "x2": x2, "y2": y2}})
+    return boxes, at, ""

@@ -26,11 +26,11 @@ _FORMS = (
     re.compile(rf"{_PLEASE}(?:use|try|take|run|with|using) {_TOOL}(?:\s*[:,]\s*|\s+(?:on|to|for|and)\s+)(?P<rest>.+)"),
     re.compile(rf"(?P<rest>.+?)[,;:]? (?:with|using|by|through|via) {_TOOL}"),
 )
-_NOUN = r"(?:character|subject|hero|mascot|figure|creature)"
+NOUN = r"(?:character|subject|hero|mascot|figure|creature)"
 _PICS = r"(?:the )?(?:image|picture|photo)s? #?\d+(?:(?:, | and |, and )#?\d+)*|#\d+"
 _STAND_IN = re.compile(
-    rf"\b(?:this|that|these|those|my|our|both|the|all)(?: (?:of )?(?:these|the|two|three|attached|same))* {_NOUN}s?\b"
-    rf"(?: (?:of|in|from|on) (?P<pics>{_PICS}))?|\b{_NOUN}s? (?:of|in|from|on) (?P<pics2>{_PICS})"
+    rf"\b(?:this|that|these|those|my|our|both|the|all)(?: (?:of )?(?:these|the|two|three|attached|same))* {NOUN}s?\b"
+    rf"(?: (?:of|in|from|on) (?P<pics>{_PICS}))?|\b{NOUN}s? (?:of|in|from|on) (?P<pics2>{_PICS})"
 )
 _SPACES = re.compile(r"\s+")
 
@@ -69,7 +69,7 @@ def _with_names(text: str, request: Request) -> str | Instruction | None:
         known = meant(pictures or Pictures("last" if _single(part.group()) else "both"), context, ())
         if isinstance(known, str):
             return Instruction(questions=(known,))
-        names = [_seen_in(one, request.inputs) for one in known]
+        names = [seen_in(one, request.inputs) for one in known]
         if not all(names):
             return None
         told += text[at : part.start()] + " and ".join(f"the {name}" for name in names)
@@ -102,10 +102,10 @@ def _call(read: Instruction) -> Instruction:
 
 def _single(words: str) -> bool:
     """Whether "this character", and not "these characters", is spoken of."""
-    return not re.search(rf"\b(?:these|those|both|all)\b|{_NOUN}s\b", words)
+    return not re.search(rf"\b(?:these|those|both|all)\b|{NOUN}s\b", words)
 
 
-def _seen_in(known: Known, inputs: Sequence[InstructionInput]) -> str:
+def seen_in(known: Known, inputs: Sequence[InstructionInput]) -> str:
     """What the subject of a picture is called there; empty where that is not known."""
     if known.draft.elements:
         return known.draft.elements[0].subject

@@ -19,6 +19,7 @@ from chatdit.evals.effect_edits import EDITS
 from chatdit.evals.effect_layout import LAYOUT
 from chatdit.evals.effect_lora import LORAS
 from chatdit.evals.effect_segment import SEGMENT
+from chatdit.evals.effect_story import STORIES
 from chatdit.evals.effect_subject import SUBJECTS
 from chatdit.evals.effects import Bench, Claim, Measured, Trial
 from chatdit.evals.judges.pocket_judge import look_at
@@ -126,6 +127,7 @@ CLAIMS: Mapping[str, Claim] = {
     **LORAS,
     **LAYOUT,
     **SUBJECTS,
+    **STORIES,
 }
 
 

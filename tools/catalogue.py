@@ -8,12 +8,14 @@ from chatdit.tools.generate import Generate
 from chatdit.tools.ic_lora import IcLora
 from chatdit.tools.layout import LayoutTool
 from chatdit.tools.segment import Segment
+from chatdit.tools.story import StoryTool
 from chatdit.tools.subject import SubjectTool
 from chatdit.tools.tool import Tool
 from chatdit.tools.types import ToolError, ToolSpec
 
 TOOLS: dict[str, Tool] = {
-    tool.name: tool for tool in (Generate(), Edit(), Compose(), Segment(), IcLora(), LayoutTool(), SubjectTool())
+    tool.name: tool
+    for tool in (Generate(), Edit(), Compose(), Segment(), IcLora(), LayoutTool(), SubjectTool(), StoryTool())
 }
 
 

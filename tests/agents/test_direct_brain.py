@@ -10,7 +10,7 @@ from PIL import Image
 from chatdit.agents.brain import BrainSettings, Painter, PastPicture, Request, with_sight
 from chatdit.agents.describing_brain import DescribingBrain
 from chatdit.agents.direct_brain import DirectBrain
-from chatdit.agents.instruction import InstructionInput, OutputSpec
+from chatdit.agents.instruction import Element, InstructionInput, OutputSpec
 from chatdit.agents.lora_request import split_off_lora
 from chatdit.agents.offline_brain import OfflineBrain
 from chatdit.agents.openai_brain import OpenAIBrain
@@ -247,3 +247,57 @@ def test_a_subject_that_words_tell_stays_with_the_brain() -> None:
     assert [node.tool for node in _brain().plan(read, painter=flux).nodes] == ["generate"]
     changed = _brain().parse(Request("make it red", inputs=(OTTER,), painter=POCKET))
     assert [node.tool for node in _brain().plan(changed, painter=POCKET).nodes] == ["generate"], "changed where it is"
+
+
+def test_a_story_has_a_page_for_each_part() -> None:
+    text = "tell a story of a fox: on the beach; it in the forest\na fox [0.1 0.4 0.5 0.9] at night"
+    read = _brain().parse(Request(text, painter=POCKET))
+    assert read.call is not None and read.call.tool == "story" and not read.questions
+    box = {"x1": 0.1, "y1": 0.4, "x2": 0.5, "y2": 0.9}
+    assert read.call.args == {
+        "subject": "fox",
+        "pages": [
+            {"caption": "a fox on the beach"},
+            {"caption": "a fox in the forest"},
+            {"caption": "a fox at night", "boxes": [{"phrase": "a fox", "box": box}]},
+        ],
+    }
+    assert [output.description for output in read.outputs][1] == "a fox in the forest"
+    (node,) = _brain().plan(read, painter=POCKET, seed=3).nodes
+    assert node.tool == "story" and node.args["sampling"] == {"seed": 3}
+
+
+def test_a_story_of_an_attached_picture_is_about_its_subject() -> None:
+    image = ImageRef(sha256="b" * 64, width=256, height=256)
+    shows = OutputSpec(
+        id="input_1", description="an otter in a studio", elements=(Element(subject="otter"),), told=True
+    )
+    given = InstructionInput(id="input_1", image=image, description="an otter in a studio", shows=shows)
+    read = _brain().parse(
+        Request("picture book: on the beach; this character at night", inputs=(given,), painter=POCKET)
+    )
+    assert read.call is not None and not read.questions
+    assert read.call.args["reference"] == {"$input": "input_1"} and read.call.args["subject"] == "otter"
+    assert read.call.args["pages"] == [{"caption": "an otter on the beach"}, {"caption": "an otter at night"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("a story of this character: on the beach; at night", "There is no picture yet"),
+        ("story: a zyx on the beach; a cat", "Page 1: I do not know 'zyx'"),
+        ("story: a cat; a dog [0.5 0.5 0.1 0.9]", "Page 2: The box [0.5 0.5 0.1 0.9] is none"),
+        ("story of a cat: " + "; ".join(["on the beach"] * 25), "That story has 25 pages"),
+    ],
+)
+def test_a_story_that_cannot_be_told_is_asked_about(text: str, question: str) -> None:
+    read = _brain().parse(Request(text, painter=POCKET))
+    assert read.questions and question in read.questions[0] and read.call is None
+
+
+@pytest.mark.parametrize(
+    "text", ["a story of a fox", "story: a fox on the beach", "a bedtime story with a moon; and a cat"]
+)
+def test_what_is_no_story_of_pages_is_read_as_before(text: str) -> None:
+    read = _brain().parse(Request(text, painter=POCKET))
+    assert read.call is None

@@ -41,4 +41,4 @@ def test_a_tool_without_claims_is_named() -> None:
     bench = Bench(None, None, None)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no claim of a tool 'paint': expected one of edit, generate, ic_lora"):
         run(bench, CLAIMS, tool="paint")
-    assert tools_with_claims() == ["edit", "generate", "ic_lora", "layout", "segment", "subject"]
+    assert tools_with_claims() == ["edit", "generate", "ic_lora", "layout", "segment", "story", "subject"]
