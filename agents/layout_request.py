@@ -45,8 +45,17 @@ def read_layout(request: Request, brain: Brain) -> Instruction | None:
             return Instruction(questions=(f"Where do I put what stands in '{rest}'? Give each thing a box.",))
         args |= {name: said for name, said in (("background", read.background), ("style", read.style)) if said}
     described = " and ".join(str(b["phrase"]) for b in boxes)
-    output = OutputSpec(id="output_1", description=f"{described} {rest}".strip())
+    output = _told(f"{described} {rest}".strip(), request, brain)
     return Instruction(outputs=(output,), call=ToolCall(tool="layout", args=args))
+
+
+def _told(words: str, request: Request, brain: Brain) -> OutputSpec:
+    """The picture as the brain reads it, so that later turns know what it shows; else in these words alone."""
+    if not request.painter.open_vocabulary:
+        read = brain.parse(replace(request, text=words, inputs=(), pictures=(), history=()))
+        if not read.questions and len(read.outputs) == 1:
+            return read.outputs[0].model_copy(update={"id": "output_1"})
+    return OutputSpec(id="output_1", description=words)
 
 
 def boxes_in(text: str) -> tuple[list[dict[str, JsonValue]], int, str]:

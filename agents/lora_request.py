@@ -87,10 +87,7 @@ def _of_words(read: Instruction, card: LoraCard) -> Instruction:
 
 def _asked(read: Instruction, card: LoraCard, captions: Sequence[str], known: dict[int, str]) -> Instruction:
     drawn = [panel for panel in range(1, len(captions) + 1) if panel not in known]
-    outputs = tuple(
-        OutputSpec(id=f"output_{i}", description=card.told(captions[panel - 1], min(panel, card.panels)))
-        for i, panel in enumerate(drawn, start=1)
-    )
+    outputs = tuple(_output(i, panel, read, card, captions) for i, panel in enumerate(drawn, start=1))
     same = list(captions)[:1] if len(set(captions)) == 1 and len(captions) == card.panels else list(captions)
     args: dict[str, JsonValue] = {"lora": card.name, "captions": [*same]}
     if known:
@@ -104,6 +101,15 @@ def _asked(read: Instruction, card: LoraCard, captions: Sequence[str], known: di
         "notices": (*read.notices, notice),
     }
     return read.model_copy(update=changed)
+
+
+def _output(number: int, panel: int, read: Instruction, card: LoraCard, captions: Sequence[str]) -> OutputSpec:
+    """A drawn panel, as it was read where its caption was, so that later turns know what it shows."""
+    told = card.told(captions[panel - 1], min(panel, card.panels))
+    known = next((output for output in read.outputs if output.description == told), None)
+    if known is None:
+        return OutputSpec(id=f"output_{number}", description=told)
+    return known.model_copy(update={"id": f"output_{number}", "references": ()})
 
 
 def _unstyled(description: str) -> str:

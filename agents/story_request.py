@@ -58,16 +58,19 @@ def read_story(request: Request, brain: Brain) -> Instruction | None:
         page = _page(text, f"the {bare}" if shown is not None else hero, bare, asked, brain)
         if isinstance(page, str):
             return Instruction(questions=(f"Page {number}: {page}",))
-        pages.append(page)
-        outputs.append(OutputSpec(id=f"output_{number}", description=str(page["caption"])))
+        told, boxes = page
+        pages.append({"caption": told.description, **({"boxes": [*boxes]} if boxes else {})})
+        outputs.append(told.model_copy(update={"id": f"output_{number}", "references": ()}))
     args: dict[str, JsonValue] = {"pages": pages, "subject": bare}
     if shown is not None:
         args["reference"] = {"$input": context.refer(shown, "panel")}
     return Instruction(inputs=tuple(context.inputs), outputs=tuple(outputs), call=ToolCall(tool="story", args=args))
 
 
-def _page(text: str, hero: str, bare: str, request: Request, brain: Brain) -> dict[str, JsonValue] | str:
-    """One page's caption and boxes, or what has to be asked."""
+def _page(
+    text: str, hero: str, bare: str, request: Request, brain: Brain
+) -> tuple[OutputSpec, list[dict[str, JsonValue]]] | str:
+    """One page and its boxes, or what has to be asked."""
     text = " ".join(text.split())
     if bare:
         text = _THAT_ONE.sub(f"the {bare}", text)
@@ -77,12 +80,11 @@ def _page(text: str, hero: str, bare: str, request: Request, brain: Brain) -> di
     if question:
         return question
     words = " ".join(BOX.sub(" ", text).split())
-    if not request.painter.open_vocabulary:
-        read = brain.parse(replace(request, text=words))
-        if read.questions:
-            return read.questions[0]
-        if len(read.outputs) != 1:
-            return f"I read {len(read.outputs)} pictures in '{words}'; divide pages by semicolons."
-        words = read.outputs[0].description
-    page: dict[str, JsonValue] = {"caption": words}
-    return page | {"boxes": [*boxes]} if boxes else page
+    if request.painter.open_vocabulary:
+        return OutputSpec(id="page", description=words), boxes
+    read = brain.parse(replace(request, text=words))
+    if read.questions:
+        return read.questions[0]
+    if len(read.outputs) != 1:
+        return f"I read {len(read.outputs)} pictures in '{words}'; divide pages by semicolons."
+    return read.outputs[0], boxes
