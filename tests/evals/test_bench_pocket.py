@@ -16,7 +16,7 @@ import pytest
 import torch
 from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
 
-from chatdit.evals import bench_pocket, bench_pocket_speed
+from chatdit.evals import bench_pocket, bench_pocket_speed, pocket_questions
 from chatdit.evals.bench_pocket_speed import QUALITY_GUIDANCE, sampling_modes
 from chatdit.evals.records import RECORDS, write_record
 from chatdit.evals.sample_sheet import CAPTIONS, SET_CAPTIONS, failure_sheet
@@ -103,7 +103,7 @@ def test_a_small_run_reports_every_score_with_its_interval(
 def test_steps_of_ones_own_have_no_other_modes(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_pocket, "_measured_alone", lambda *asked: {})
     monkeypatch.setattr(bench_pocket, "_SETS", ())
-    monkeypatch.setattr(bench_pocket.pocket_questions, "restored_singles", lambda sitting, cases, seed: [None] * cases)
+    monkeypatch.setattr(pocket_questions, "restored_singles", lambda sitting, cases, seed: [None] * cases)
     record = bench_pocket.run(model=str(small_model), cases=3, steps=1)
     assert record["sampling"] == {"steps": 1, "guidance": 1.0}
     assert "subject_top1" in record and "subject_top1_few_step" not in record
