@@ -9,13 +9,14 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 import numpy as np
 from PIL import Image
 
 from chatdit.evals.effects import Bench, Claim, Measured, Trial
 from chatdit.evals.judges.pocket_judge import look_at
-from chatdit.evals.pocket_scores import hero_kept, relation_holds
+from chatdit.evals.pocket_scores import hero_kept, overlap, relation_holds
 from chatdit.evals.sprite_fidelity import likeness
 from chatdit.tools.dit.subject_sharing import POCKET, Sharing
 from chatdit.tools.in_context import Wanted
@@ -28,9 +29,11 @@ from chatdit.tools.pocket.scene import NAMELESS, PICTURE_PIXELS, Scene, Thing, W
 from chatdit.tools.pocket.vocabulary import ACCESSORIES, BACKGROUNDS, HELD_OUT, TINTS
 from chatdit.tools.subject_drawing import by_segments, sharing_call
 from chatdit.tools.subject_reference import Given, Looked, look_at_pocket
-from chatdit.tools.types import Sampling
+from chatdit.tools.types import Box, Sampling
 
 SIZE = (PICTURE_PIXELS, PICTURE_PIXELS)
+IN_ITS_BOX = 0.5
+"""Overlap from which a subject counts as being in its box."""
 ALLOWED = 0.05
 """By which prompt adherence may be lower (FreeCus buys identity with it)."""
 
@@ -47,6 +50,21 @@ class _Case:
     def wanted(self) -> Wanted:
         nobody = tuple(Thing(NAMELESS) for _ in self.target.things)
         return Wanted(caption(replace(self.target, things=nobody)), SIZE)
+
+    @property
+    def unrelated(self) -> Wanted:
+        """The same where boxes say who stands where."""
+        nobody = tuple(Thing(NAMELESS) for _ in self.target.things)
+        return Wanted(caption(replace(self.target, things=nobody, relation=None)), SIZE)
+
+    @property
+    def boxes(self) -> tuple[Box, Box]:
+        """A box for each of two things, on the side where the target has it."""
+        rng = random.Random(self.seed)
+        side, far, near = rng.uniform(0.32, 0.42), rng.uniform(0.02, 0.12), rng.uniform(0.55, 0.58)
+        tops = (rng.uniform(0.1, 0.9 - side) for _ in range(2))
+        left, right = (Box(x1=x, y1=top, x2=x + side, y2=top + side) for x, top in zip((far, near), tops, strict=True))
+        return (left, right) if self.target.relation == "left of" else (right, left)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +92,8 @@ class _Trials:
     """Whether the control is the treated picture scored as if the next case had asked for it."""
     allowed: float = 0.0
     """By how much the treated picture may be worse."""
+    control: _Draw | None = None
+    """Drawn instead, with the right references."""
 
     def measure(self, bench: Bench, count: int, seed: int) -> Measured:
         cases = _cases(bench, count, random.Random(f"effects-subject-{self.subjects}-{seed}"), self.subjects)
@@ -87,7 +107,9 @@ class _Trials:
                 started = time.perf_counter()
                 pictures.append(draw(bench, case, looked[i]))
                 spent[way] += time.perf_counter() - started
-            if not self.by_next_case:
+            if self.control is not None:
+                pictures.append(self.control(bench, case, looked[i]))
+            elif not self.by_next_case:
                 wrong = looked[i][::-1] if self.subjects > 1 else looked[(i + 1) % len(cases)]
                 pictures.append(self.treated(bench, case, wrong))
             seen = [_Seen(p, look.reading) for p, look in zip(pictures, look_at(bench.reader, pictures), strict=True)]
@@ -109,6 +131,22 @@ def _shared(how: Sharing | None) -> _Draw:
         return to_picture(bench.dit.sample(call.rows, call.plan)[0].images[0])
 
     return draw
+
+
+def _boxed(exchanged: bool = False) -> _Draw:
+    """Drawn with a box told for each of two subjects, on its side."""
+
+    def draw(bench: Bench, case: _Case, looked: Sequence[Looked]) -> Image.Image:
+        boxes = case.boxes[::-1] if exchanged else case.boxes
+        call = sharing_call(bench.dit, case.unrelated, looked, case.seed, POCKET, describe=True, boxes=boxes)
+        return to_picture(bench.dit.sample(call.rows, call.plan)[0].images[0])
+
+    return draw
+
+
+def _unboxed(bench: Bench, case: _Case, looked: Sequence[Looked]) -> Image.Image:
+    call = sharing_call(bench.dit, case.unrelated, looked, case.seed, POCKET, describe=True)
+    return to_picture(bench.dit.sample(call.rows, call.plan)[0].images[0])
 
 
 def _in_context(bench: Bench, case: _Case, looked: Sequence[Looked]) -> Image.Image:
@@ -139,6 +177,16 @@ def _beside(bench: Bench, case: _Case, seen: _Seen) -> float:
     """Whether both subjects are themselves, each on its own side."""
     both = all(hero_kept(replace(case.target, things=(thing,)), seen.reading) for thing in case.target.things)
     return float(both and relation_holds(case.target, seen.reading))
+
+
+def _in_boxes(bench: Bench, case: _Case, seen: _Seen) -> float:
+    """Share of the subjects that are themselves, each in its own box."""
+    found = []
+    for thing, box in zip(case.target.things, case.boxes, strict=True):
+        sighting = seen.reading.find(thing.subject)
+        there = sighting is not None and overlap(sighting.box, box) >= IN_ITS_BOX
+        found.append(float(there and hero_kept(replace(case.target, things=(thing,)), seen.reading)))
+    return fmean(found)
 
 
 _SOURCE = "FreeCus, arXiv 2507.15249"
@@ -177,6 +225,13 @@ SUBJECTS: dict[str, Claim] = {
         "both themselves, each on its side (share of cases)",
         "ChatDiT's goal for several references",
         _Trials(_in_context, _shared(POCKET), _beside, subjects=2).measure,
+    ),
+    "subject-boxes": Claim(
+        "subject",
+        "two given subjects are themselves, each in a box of its own, in one run",
+        f"itself, IoU {IN_ITS_BOX} with its box (share of subjects)",
+        "layout and subjects fused: CreatiLayout, arXiv 2412.03859, and FreeCus",
+        _Trials(_unboxed, _boxed(), _in_boxes, subjects=2, control=_boxed(exchanged=True)).measure,
     ),
 }  # fmt: skip
 

@@ -17,7 +17,7 @@ from pydantic import Field, StringConstraints
 from chatdit.tools.generate_request import Caption, Side
 from chatdit.tools.panel_sizes import Asked, Size, finished_size, size_of, size_warnings
 from chatdit.tools.tool import PainterDefaults, RunContext, Tool, narrowed
-from chatdit.tools.types import Cost, Data, ImageRef, MaskRef, Problem, Sampling, ToolError, ToolInput, ToolOutput
+from chatdit.tools.types import Box, Cost, Data, ImageRef, MaskRef, Problem, Sampling, ToolError, ToolInput, ToolOutput
 
 if TYPE_CHECKING:
     from chatdit.tools.dit.model import DiT
@@ -42,10 +42,12 @@ class SubjectReference(Data):
     mask: MaskRef | None = None
     description: Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000)] = ""
     """What is known of the subject; a painter of any words is told it behind the caption."""
+    box: Box | None = None
+    """Where it shall stand in the new picture."""
 
 
 class SubjectInput(ToolInput):
-    """Whose subjects are drawn, and what the picture shows.
+    """Whose subjects are drawn, and what the picture shows; all of them have boxes, or none.
 
     By "sharing" several subjects do not mix; "segments" is the way of `generate`. With `describe` the caption is told
     what is known of the subjects: colour and things worn, or their descriptions. `k_scale` and `log_bias` say how much
@@ -113,7 +115,10 @@ class SubjectTool(Tool):
         how = _adjusted(sharing_for(dit), request)
         describe, report, shown = request.describe, context.progress, context.preview
         if request.method == "sharing":
-            drawn = by_sharing(dit, wanted, looked, how, sampling, report, describe=describe, preview=shown)
+            boxes = [one.box for one in request.references if one.box is not None]
+            drawn = by_sharing(
+                dit, wanted, looked, how, sampling, report, describe=describe, preview=shown, boxes=boxes
+            )
         else:
             pictures = [one.picture for one in given]
             drawn = by_segments(dit, wanted, pictures, looked, sampling, report, describe=describe, preview=shown)
@@ -140,6 +145,10 @@ def _problems(request: SubjectInput, painter: PainterDefaults | None) -> Iterato
         if painter is not None and painter.open_vocabulary and mask is None and not reference.word:
             expected = "a mask of the subject, or a word to find it by"
             yield Problem(path=f"references.{i}", code="nothing_meant", expected=expected, got="neither")
+    boxed = sum(reference.box is not None for reference in request.references)
+    if boxed and (boxed < len(request.references) or request.method != "sharing"):
+        expected = "a box for every reference or for none, and the method sharing"
+        yield Problem(path="references", code="some_boxes", expected=expected, got=f"{boxed} boxes, {request.method}")
     if painter is None:
         return
     count = len(request.references)

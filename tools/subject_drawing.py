@@ -10,16 +10,19 @@ from PIL import Image
 from chatdit.tools.dit.attention_plan import AttentionPlan
 from chatdit.tools.dit.memory import out_of_memory
 from chatdit.tools.dit.model import DiT
-from chatdit.tools.dit.rows import Row, SamplingOptions, Segment
+from chatdit.tools.dit.regions import region_tokens
+from chatdit.tools.dit.rows import Region, Row, SamplingOptions, Segment
 from chatdit.tools.dit.subject_sharing import SharedSubject, Sharing, shared_rows
 from chatdit.tools.in_context import GivenPicture, Wanted, as_canvas, as_sequence, sampled_pictures
 from chatdit.tools.pixels import to_picture
-from chatdit.tools.pocket.composer import settled
+from chatdit.tools.pocket.boxed import boxed
+from chatdit.tools.pocket.composer import seen, settled
 from chatdit.tools.pocket.scene import NAMELESS, Thing
+from chatdit.tools.pocket.spots import told_spots
 from chatdit.tools.pocket.subject_words import Called, subject_spots, tokens_of_spots, told_subjects
 from chatdit.tools.runtime.named_policy import named_policy
 from chatdit.tools.subject_reference import Looked
-from chatdit.tools.types import ProgressCallback, Sampling, ToolError
+from chatdit.tools.types import Box, ProgressCallback, Sampling, ToolError
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,17 +44,37 @@ class SharingCall:
 
 
 def sharing_call(
-    dit: DiT, wanted: Wanted, looked: Sequence[Looked], seed: int, how: Sharing, *, describe: bool
+    dit: DiT,
+    wanted: Wanted,
+    looked: Sequence[Looked],
+    seed: int,
+    how: Sharing,
+    *,
+    describe: bool,
+    boxes: Sequence[Box] = (),
 ) -> SharingCall:
     """The picture by a caption that `compensated` gave, and each reference as a row that it sees.
 
-    Where the caption comes to tell where each subject stands, only the tokens there see its reference.
+    Where the caption comes to tell where each subject stands, only the tokens there see its reference. `boxes` say it
+    for each of them: layout, subjects and regional prompts then are of one run.
+
+    Raises:
+        ToolError: the caption names things that have no box, or a box is too small.
     """
     caption, order = compensated(dit, wanted.caption, looked, describe=describe)
+    if boxes and not dit.defaults.open_vocabulary:
+        caption = _boxed(caption, boxes, order)
     (target,) = settled(dit, [Row(caption, (Segment(*wanted.size),), seed)])
     queries: Sequence[tuple[int, ...] | None] = [None] * len(looked)
     notes: tuple[str, ...] = ()
-    if how.apart:
+    if boxes and dit.defaults.open_vocabulary:
+        regions = [
+            Region(one.name or one.known or "the subject", (box.x1, box.y1, box.x2, box.y2))
+            for one, box in zip(looked, boxes, strict=True)
+        ]
+        target = replace(target, regions=tuple(regions))
+        queries = [region_tokens(region, target, dit.painter.grid) for region in regions]
+    elif how.apart:
         spots = subject_spots(target.caption)
         if len(spots) == len(looked):
             tokens = tokens_of_spots(spots, wanted.size[0] // dit.defaults.token_size)
@@ -77,13 +100,14 @@ def by_sharing(
     *,
     describe: bool,
     preview: bool = False,
+    boxes: Sequence[Box] = (),
 ) -> Drawn:
     """The picture beside its references.
 
     Raises:
-        ToolError: the device's memory does not suffice.
+        ToolError: the device's memory does not suffice, or the boxes do not suit the caption.
     """
-    call = sharing_call(dit, wanted, looked, sampling.seed, how, describe=describe)
+    call = sharing_call(dit, wanted, looked, sampling.seed, how, describe=describe, boxes=boxes)
     options = SamplingOptions(
         steps=sampling.steps,
         guidance=sampling.guidance,
@@ -100,6 +124,15 @@ def by_sharing(
             "expected them to fit; ask for a smaller picture or fewer references"
         ) from error
     return Drawn(to_picture(sampled.images[0]), call.rows[0].caption, call.notes)
+
+
+def _boxed(caption: str, boxes: Sequence[Box], order: Sequence[int]) -> str:
+    """A pocket caption that tells the square of each subject; `order` is which of the told ones each box is of."""
+    sprites = [boxed(f"a {NAMELESS}", box, nameless=True).sprite for box in boxes]
+    told = seen(caption, [sprites[order.index(place)] for place in range(len(order))])
+    if len(told_spots(told)) != len(boxes):
+        raise ToolError(f"{caption!r} names things that have no box: expected the {len(boxes)} given subjects alone")
+    return told
 
 
 def by_segments(

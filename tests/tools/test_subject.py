@@ -22,7 +22,7 @@ from chatdit.tools.pocket.subject_words import Called, subject_spots, tokens_of_
 from chatdit.tools.pocket.wearing import bounds
 from chatdit.tools.subject import SubjectInput, SubjectOutput, SubjectReference, SubjectTool
 from chatdit.tools.tool import RunContext
-from chatdit.tools.types import Cancelled, ImageRef, MaskRef, Progress, ProgressCallback, Sampling, ToolError
+from chatdit.tools.types import Box, Cancelled, ImageRef, MaskRef, Progress, ProgressCallback, Sampling, ToolError
 from tests.tools.conftest import FLUX_LIKE, RecordingDiT
 
 
@@ -279,3 +279,43 @@ def test_without_models_to_look_with_a_real_picture_needs_a_mask(store: Artifact
     with pytest.raises(ToolError, match=r"reference 1: .*; or give a mask of the subject"):
         _run(_asked("a corgi", given), dit, store)
     assert not dit.rows
+
+
+def test_each_subject_stands_in_its_own_box(store: ArtifactStore, otter: Image.Image, bison: Image.Image) -> None:
+    dit = SharingDiT()
+    left, right = Box(x1=0.05, y1=0.4, x2=0.45, y2=0.8), Box(x1=0.55, y1=0.3, x2=0.95, y2=0.7)
+    first = SubjectReference(image=store.put_image(otter), word="otter", box=right)
+    second = SubjectReference(image=store.put_image(bison), word="bison", box=left)
+    made = _run(_asked("a bison and an otter in a cave", first, second), dit, store)
+    bison_spot, otter_spot = subject_spots(made.caption)
+    assert bison_spot.x < 128 < otter_spot.x
+    plan = dit.plans[0]
+    assert plan is not None and len(dit.plans) == 1, "layout and subjects in one run"
+    tokens = tokens_of_spots([bison_spot, otter_spot], 8)
+    assert [op.queries.image for op in plan.ops if op.queries is not None] == tokens[::-1], "in the order given"
+
+
+@pytest.mark.parametrize(
+    ("caption", "boxes", "why"),
+    [
+        ("an otter and a cat in a cave", (Box(x1=0.1, y1=0.1, x2=0.5, y2=0.5),), "names things that have no box"),
+        ("an otter in a cave", (Box(x1=0.1, y1=0.1, x2=0.2, y2=0.2),), "make it larger"),
+    ],
+)
+def test_boxes_that_do_not_suit_the_caption_are_told(
+    store: ArtifactStore, otter: Image.Image, caption: str, boxes: Sequence[Box], why: str
+) -> None:
+    dit = SharingDiT()
+    given = [SubjectReference(image=store.put_image(otter), word="otter", box=box) for box in boxes]
+    with pytest.raises(ToolError, match=why):
+        _run(_asked(caption, *given), dit, store)
+    assert not dit.rows
+
+
+def test_all_have_boxes_or_none(store: ArtifactStore, otter: Image.Image) -> None:
+    image, box = store.put_image(otter), Box(x1=0.1, y1=0.1, x2=0.5, y2=0.5)
+    mixed = _asked("two of them", SubjectReference(image=image, box=box), SubjectReference(image=image))
+    segments = _asked("an otter", SubjectReference(image=image, box=box), method="segments")
+    for asked in (mixed, segments):
+        (problem,) = SubjectTool().validate(asked, None)
+        assert problem.code == "some_boxes" and "a box for every reference or for none" in str(problem)

@@ -13,6 +13,7 @@ import torch
 
 from chatdit.tools.dit.attention_plan import KVOp, Selection
 from chatdit.tools.dit.model import DiT
+from chatdit.tools.dit.regions import region_tokens
 from chatdit.tools.dit.rows import Row, SamplingOptions, Segment
 from chatdit.tools.dit.schedule import noise_levels, reshifted, shift_of
 from chatdit.tools.dit.subject_sharing import (
@@ -25,7 +26,10 @@ from chatdit.tools.dit.subject_sharing import (
     sharing_for,
     vitality,
 )
-from chatdit.tools.types import ToolError
+from chatdit.tools.in_context import Wanted
+from chatdit.tools.subject_drawing import sharing_call
+from chatdit.tools.subject_reference import Looked
+from chatdit.tools.types import Box, ToolError
 
 SIDE = 64
 TARGET = Row("cat", (Segment(SIDE, SIDE),), 5)
@@ -123,3 +127,27 @@ def test_layers_are_probed_one_by_one(pocket: DiT) -> None:
     found = vitality(pocket, [TARGET])
     assert len(found) == pocket.layers and all(v >= 0 for v in found) and max(found) > 0
     assert torch.equal(pocket.sample([TARGET])[0].images[0], before), "the model is as it was"
+
+
+def test_boxes_and_references_are_of_one_run_on_flux(flux_folder: Callable[[bool], Path]) -> None:
+    dit = DiT.load(flux_folder(True), device="cpu")
+    looked = [
+        Looked(torch.full((3, SIDE, SIDE), level), (0, 1), "a lamp", name=name)
+        for name, level in (("lamp", 0.3), ("chair", -0.3))
+    ]
+    boxes = (Box(x1=0, y1=0, x2=0.5, y2=1), Box(x1=0.5, y1=0, x2=1, y2=1))
+    wanted, how = Wanted("a lamp and a chair", (SIDE, SIDE)), sharing_for(dit)
+    call = sharing_call(dit, wanted, looked, 3, how, describe=True, boxes=boxes)
+    target, *references = call.rows
+    assert [region.phrase for region in target.regions] == ["lamp", "chair"] and len(references) == 2
+    seeing = [op.queries.image for op in call.plan.ops if op.queries is not None and op.queries.image is not None]
+    side = SIDE // dit.token_size
+    assert seeing == [region_tokens(region, target, dit.painter.grid) for region in target.regions]
+    assert len(seeing[0]) == side * side // 2
+    options = SamplingOptions(steps=1)
+    both = dit.sample(call.rows, call.plan, options)[0].images[0]
+    alone = dit.sample([replace(target, regions=())], None, options)[0].images[0]
+    boxed = dit.sample([target], None, options)[0].images[0]
+    shared = dit.sample([replace(target, regions=()), *references], call.plan, options)[0].images[0]
+    pictures = (both, alone, boxed, shared)
+    assert all(not torch.equal(a, b) for i, a in enumerate(pictures) for b in pictures[:i]), "each does its part"
