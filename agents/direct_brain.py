@@ -13,14 +13,14 @@ from chatdit.agents.lora_request import read_lora
 from chatdit.agents.plan import Plan
 from chatdit.agents.planner import Draft
 from chatdit.agents.story_request import read_story
-from chatdit.agents.subject_request import read_subject
+from chatdit.agents.subject_request import read_boxed_subjects, read_subject
 from chatdit.tools.types import ImageRef, Problem
 
 if TYPE_CHECKING:
     from PIL import Image
 
 Reader = Callable[[Request, Brain], Instruction | None]
-READERS: tuple[Reader, ...] = (read_lora, read_story, read_layout, read_subject)
+READERS: tuple[Reader, ...] = (read_lora, read_story, read_boxed_subjects, read_layout, read_subject)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ BOX = re.compile(
     rf"[\[(] ?{_NUMBER}[, ]+{_NUMBER}[, ]+{_NUMBER}[, ]+{_NUMBER} ?[\])]"
 )
 _LEAD = re.compile(
-    r"^(?:[\s,;.:]|and\b|with\b|then\b|please\b|draw\b|make\b|show me\b|create\b|paint\b|a picture of\b)+"
+    r"^(?:[\s,;.:]|and\b|with\b|then\b|please\b|put\b|place\b|draw\b|make\b|show me\b|create\b|paint\b|a picture of\b)+"
 )
 
 

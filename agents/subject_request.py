@@ -12,12 +12,14 @@ from dataclasses import replace
 
 from pydantic import JsonValue
 
-from chatdit.agents.anaphora import Known, context_of
+from chatdit.agents.anaphora import Context, Known, context_of
 from chatdit.agents.brain import Brain, Request
-from chatdit.agents.instruction import Instruction, InstructionInput, ToolCall
+from chatdit.agents.instruction import Instruction, InstructionInput, OutputSpec, ToolCall
+from chatdit.agents.layout_request import boxes_in
 from chatdit.agents.picture_works import meant
 from chatdit.agents.subject_references import reference_of, subjects_seen
 from chatdit.agents.work_grammar import Pictures, pictures_named
+from chatdit.tools.pocket.scene import NAMELESS
 from chatdit.tools.subject import MOST_REFERENCES
 
 _PLEASE = r"(?:please |now |then |(?:can|could) you )*"
@@ -54,6 +56,53 @@ def read_subject(request: Request, brain: Brain) -> Instruction | None:
         return told
     read = brain.parse(replace(request, text=told))
     return _call(read) if named else read
+
+
+def read_boxed_subjects(request: Request, brain: Brain) -> Instruction | None:
+    """Given subjects with a box for each: "#1 [0.1 0.4 0.5 0.9] and this character [0.5 0.4 0.9 0.9] on the beach"."""
+    text = " ".join(request.text.split())
+    boxes, at, question = boxes_in(text)
+    if question or not boxes or not (request.inputs or request.pictures):
+        return None
+    context = context_of(request)
+    shown = [_shown_by(str(entry["phrase"]), context, request.inputs) for entry in boxes]
+    if not any(shown):
+        return None
+    told = next((one for one in shown if isinstance(one, str) and one), None)
+    if told or not all(shown):
+        left = ", ".join(str(entry["phrase"]) for entry, one in zip(boxes, shown, strict=True) if not one)
+        return Instruction(
+            questions=(told or f"Which picture shows {left}? Boxes are for given subjects, or for words.",)
+        )
+    known = [one for one in shown if isinstance(one, Known)]
+    names = [seen_in(one, request.inputs) or NAMELESS for one in known]
+    joined, rest = " and ".join(f"a {name}" for name in names), text[at:].strip(" ,.!")
+    words = f"{joined} {rest}".strip()
+    if not request.painter.open_vocabulary:
+        over = brain.parse(replace(request, text=f"a cat {rest}", inputs=(), pictures=(), history=()))
+        if over.questions or len(over.outputs) != 1:
+            return Instruction(questions=over.questions or (f"Where do I put what stands in '{rest}'?",))
+        words = over.outputs[0].description.replace("a cat", joined, 1)
+    ids = [context.refer(one, "subject") for one in known]
+    references: list[JsonValue] = [
+        {"image": {"$input": name}, "word": word, "box": entry["box"]}
+        for name, word, entry in zip(ids, names, boxes, strict=True)
+    ]
+    call = ToolCall(tool="subject", args={"references": references, "caption": words})
+    output = OutputSpec(id="output_1", description=words, references=tuple(ids))
+    return Instruction(inputs=tuple(context.inputs), outputs=(output,), call=call)
+
+
+def _shown_by(phrase: str, context: Context, inputs: Sequence[InstructionInput]) -> Known | str | None:
+    """The picture that a phrase means, or whose subject it names; a question, or None."""
+    stand_in = _STAND_IN.fullmatch(phrase)
+    words = (stand_in["pics"] or stand_in["pics2"]) if stand_in else phrase
+    pictures = pictures_named(words) if words else Pictures("last")
+    if pictures is not None:
+        found = meant(pictures, context, ())
+        return found if isinstance(found, str) else found[0]
+    bare = re.sub(r"^(?:a|an|the|my|our) ", "", phrase)
+    return next((one for one in context.attached if bare and bare == seen_in(one, inputs)), None)
 
 
 def _with_names(text: str, request: Request) -> str | Instruction | None:

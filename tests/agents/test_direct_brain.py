@@ -301,3 +301,30 @@ def test_a_story_that_cannot_be_told_is_asked_about(text: str, question: str) ->
 def test_what_is_no_story_of_pages_is_read_as_before(text: str) -> None:
     read = _brain().parse(Request(text, painter=POCKET))
     assert read.call is None
+
+
+def _dodo(number: int = 1, name: str = "dodo") -> InstructionInput:
+    image = ImageRef(sha256=f"{number}" * 64, width=256, height=256)
+    said = f"a {name} in a studio"
+    shows = OutputSpec(id=f"input_{number}", description=said, elements=(Element(subject=name),), told=True)
+    return InstructionInput(id=f"input_{number}", image=image, description=said, shows=shows)
+
+
+@pytest.mark.parametrize("first", ["this character", "the dodo", "image 1"])
+def test_given_subjects_have_boxes(first: str) -> None:
+    request = Request(f"put {first} [0.1 0.4 0.5 0.9] on the beach", inputs=(_dodo(),), painter=POCKET)
+    read = _brain().parse(request)
+    assert read.call is not None and not read.questions and read.call.tool == "subject"
+    box = {"x1": 0.1, "y1": 0.4, "x2": 0.5, "y2": 0.9}
+    assert read.call.args == {
+        "references": [{"image": {"$input": "input_1"}, "word": "dodo", "box": box}],
+        "caption": "a dodo on the beach",
+    }
+
+
+def test_boxes_of_given_subjects_and_of_words_are_not_mixed() -> None:
+    text = "the dodo [0.1 0.4 0.5 0.9] and a cat [0.5 0.4 0.9 0.9] on the beach"
+    read = _brain().parse(Request(text, inputs=(_dodo(),), painter=POCKET))
+    assert read.call is None and read.questions[0].startswith("Which picture shows a cat?")
+    read = _brain().parse(Request("a cat [0.5 0.4 0.9 0.9] on the beach", inputs=(_dodo(),), painter=POCKET))
+    assert read.call is not None and read.call.tool == "layout", "words alone"
