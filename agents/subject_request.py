@@ -14,7 +14,7 @@ from pydantic import JsonValue
 
 from chatdit.agents.anaphora import Context, Known, context_of
 from chatdit.agents.brain import Brain, Request
-from chatdit.agents.instruction import Instruction, InstructionInput, OutputSpec, ToolCall
+from chatdit.agents.instruction import Element, Instruction, InstructionInput, OutputSpec, ToolCall
 from chatdit.agents.layout_request import boxes_in
 from chatdit.agents.picture_works import meant
 from chatdit.agents.subject_references import reference_of, subjects_seen
@@ -77,19 +77,21 @@ def read_boxed_subjects(request: Request, brain: Brain) -> Instruction | None:
     known = [one for one in shown if isinstance(one, Known)]
     names = [seen_in(one, request.inputs) or NAMELESS for one in known]
     joined, rest = " and ".join(f"a {name}" for name in names), text[at:].strip(" ,.!")
-    words = f"{joined} {rest}".strip()
+    output = OutputSpec(id="output_1", description=f"{joined} {rest}".strip())
     if not request.painter.open_vocabulary:
         over = brain.parse(replace(request, text=f"a cat {rest}", inputs=(), pictures=(), history=()))
         if over.questions or len(over.outputs) != 1:
             return Instruction(questions=over.questions or (f"Where do I put what stands in '{rest}'?",))
+        things = tuple(Element(subject=name) for name in names if name != NAMELESS)
         words = over.outputs[0].description.replace("a cat", joined, 1)
+        output = over.outputs[0].model_copy(update={"id": "output_1", "description": words, "elements": things})
     ids = [context.refer(one, "subject") for one in known]
     references: list[JsonValue] = [
         {"image": {"$input": name}, "word": word, "box": entry["box"]}
         for name, word, entry in zip(ids, names, boxes, strict=True)
     ]
-    call = ToolCall(tool="subject", args={"references": references, "caption": words})
-    output = OutputSpec(id="output_1", description=words, references=tuple(ids))
+    call = ToolCall(tool="subject", args={"references": references, "caption": output.description})
+    output = output.model_copy(update={"references": tuple(ids)})
     return Instruction(inputs=tuple(context.inputs), outputs=(output,), call=call)
 
 
