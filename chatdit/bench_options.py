@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -83,11 +83,19 @@ def notify_line(what: str, done: int, total: int) -> None:
         typer.echo(f"\r\x1b[K{what} {done}/{total}", err=True, nl=done == total)
 
 
-def hand_over(measured: Mapping[str, object], as_json: bool, record: bool) -> None:
-    """Print what was measured, and write it down if asked to."""
+def hand_over(
+    measured: Mapping[str, object],
+    as_json: bool,
+    record: bool,
+    tell: Callable[[Mapping[str, object]], None] | None = None,
+) -> None:
+    """Print what was measured, for people by `tell` if there is a way of its own, and write it down if asked to."""
     from chatdit.evals.records import write_record
 
-    _print(measured, as_json)
+    if tell is None or as_json:
+        _print(measured, as_json)
+    else:
+        tell(measured)
     if record:
         typer.echo(f"written to {write_record(measured)}", err=True)
 

@@ -17,6 +17,7 @@ import typer
 from chatdit import __version__
 from chatdit.bench_attention_commands import attention_bench
 from chatdit.bench_commands import bench
+from chatdit.bench_tools_command import tools_bench
 from chatdit.eval_commands import evaluate
 from chatdit.exit_codes import FAILURE, INTERRUPTED, UsageError, exit_code, one_line
 from chatdit.training_commands import train
@@ -42,7 +43,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 app.add_typer(train, name="train")
-bench.add_typer(attention_bench)  # without a name of its own its commands are among the others
+for part in (attention_bench, tools_bench):
+    bench.add_typer(part)  # without a name of its own its commands are among the others
 app.add_typer(bench, name="bench")
 app.add_typer(evaluate, name="eval")
 

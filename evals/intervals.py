@@ -70,3 +70,23 @@ def bootstrap_ratio(values: Sequence[float], most: Sequence[float], seed: int = 
     )
     low, high = ratios[int(0.025 * resamples)], ratios[int(0.975 * resamples) - 1]
     return Estimate(statistics.fmean(values) / statistics.fmean(most), low, high, len(values))
+
+
+def paired_median_ratio(
+    values: Sequence[float], most: Sequence[float], seed: int = 0, resamples: int = 2000
+) -> Estimate:
+    """Median of `values` over that of `most`, with the percentile bootstrap interval over pairs of the two.
+
+    Raises ValueError when there are none, or not as many of each.
+    """
+    if not values or len(values) != len(most):
+        raise ValueError(f"{len(values)} and {len(most)} cases make no pairs: expected as many of each")
+    rng = random.Random(seed)
+    pairs = list(zip(values, most, strict=True))
+
+    def ratio(chosen: Sequence[tuple[float, float]]) -> float:
+        return statistics.median(a for a, _ in chosen) / statistics.median(b for _, b in chosen)
+
+    ratios = sorted(ratio(rng.choices(pairs, k=len(pairs))) for _ in range(resamples))
+    low, high = ratios[int(0.025 * resamples)], ratios[int(0.975 * resamples) - 1]
+    return Estimate(ratio(pairs), low, high, len(pairs))

@@ -43,6 +43,10 @@ FROZEN = {
     "bench shared-steps": ["--help", "--json", "--policies", "--record", "--sides", "--tiny", "-h"],
     "bench sheet": ["--failures", "--help", "--model", "--seed", "-h"],
     "bench startup": ["--help", "--json", "--record", "--repeats", "-h"],
+    "bench tools": [
+        *("--beside", "--device", "--flux", "--help", "--json", "--model", "--record", "--repeats", "--side", "--tiny"),
+        *("--tool", "-h"),
+    ],
     "bench trials": ["--arms", "--device", "--help", "--json", "--out", "--record", "--seeds", "--steps", "-h"],
     "bench training": [
         *("--device", "--help", "--json", "--pixels", "--record", "--repeats", "--small", "-h"),
@@ -326,6 +330,11 @@ def test_the_table_planner_is_one_of_three(chatdit: CommandLine) -> None:
         (("bench", "shared-steps", "--tiny"), 2, "torchrun --no-python --nproc-per-node 2 chatdit bench shared-steps"),
         (("bench", "llsa-training", "--device", "abacus"), 2, "expected auto, cpu, cuda"),
         (("bench", "world", "--device", "cuda:99"), 2, "use that, or cpu"),
+        (("bench", "tools", "--tool", "magic"), 2, "no tool called 'magic': expected some of generate, edit"),
+        (("bench", "tools", "--flux", "--device", "cpu"), 2, "needs a CUDA device: run it on one, or add --tiny"),
+        (("bench", "tools", "--tiny"), 2, "are of --flux: add it, or leave them out"),
+        (("bench", "tools", "--flux", "--tiny", "--side", "100"), 2, "expected a multiple of 16"),
+        (("bench", "tools", "--beside", "text.png"), 2, "is no record of `chatdit bench tools --json`"),
         (("train", "ic-lora", "pocket:dreams"), 2, "expected pocket:colouring or pocket:sandstorm"),
         (("train", "ic-lora", "pocket:growth", "--name", "My LoRA"), 2, "expected small letters, digits and dashes"),
         (("train", "ic-lora", "nowhere"), 1, "nowhere is no folder: expected one with card.json and samples"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chatdit.evals.intervals import bootstrap_mean, proportion
+from chatdit.evals.intervals import bootstrap_mean, paired_median_ratio, proportion
 
 
 def test_wilson_interval() -> None:
@@ -26,3 +26,13 @@ def test_no_cases_is_an_error() -> None:
         proportion([])
     with pytest.raises(ValueError, match="no cases"):
         bootstrap_mean([])
+
+
+def test_a_ratio_of_medians_is_over_pairs() -> None:
+    plain = [1.0, 1.2, 3.0, 1.1, 5.0, 1.3, 1.2]
+    exact = paired_median_ratio([2 * t for t in plain], plain)
+    assert (exact.value, exact.ci_low, exact.ci_high, exact.n) == (2.0, 2.0, 2.0, 7), "a slow machine slows down both"
+    apart = paired_median_ratio([2.0, 2.2, 2.4, 2.1, 2.6, 2.5], [1.0, 1.1, 1.0, 1.2, 1.0, 1.1])
+    assert apart.ci_low < apart.value < apart.ci_high
+    with pytest.raises(ValueError, match="2 and 1 cases make no pairs"):
+        paired_median_ratio([1.0, 2.0], [1.0])
