@@ -34,8 +34,8 @@ FROZEN = {
         *("--device", "--help", "--json", "--out", "--record", "--seeds", "--side", "--steps", "-h"),
     ],
     "bench pocket": [
-        *("--cases", "--guidance", "--help", "--json", "--model", "--reader", "--record", "--seed", "--steps"),
-        "-h",
+        *("--cases", "--guidance", "--help", "--json", "--model", "--reader", "--record", "--seed", "--speed", "--steps"),
+        "--workers", "-h",
     ],
     "bench pocket-speed": [
         *("--device", "--guidance", "--help", "--json", "--model", "--record", "--repeats", "--steps", "-h"),
@@ -423,7 +423,7 @@ def test_samples_of_a_lora_are_checked_without_training(chatdit: CommandLine) ->
 def test_tools_prints_schemas(chatdit: CommandLine) -> None:
     generate, edit, *others = json.loads(chatdit("tools", "--json").out)
     assert (generate["name"], edit["name"]) == ("generate", "edit")
-    assert [tool["name"] for tool in others] == ["compose", "segment", "ic_lora", "layout"]
+    assert [tool["name"] for tool in others] == ["compose", "segment", "ic_lora", "layout", "subject", "story"]
     assert "panels" in generate["input_schema"]["properties"] and "boxes" in edit["input_schema"]["properties"]
     assert "generate" in chatdit("tools").out
 
