@@ -34,8 +34,8 @@ FROZEN = {
         *("--device", "--help", "--json", "--out", "--record", "--seeds", "--side", "--steps", "-h"),
     ],
     "bench pocket": [
-        *("--cases", "--guidance", "--help", "--json", "--model", "--reader", "--record", "--seed", "--speed", "--steps"),
-        "--workers", "-h",
+        *("--cases", "--guidance", "--help", "--json", "--model", "--reader", "--record", "--seed", "--speed"),
+        *("--steps", "--workers", "-h"),
     ],
     "bench pocket-speed": [
         *("--device", "--guidance", "--help", "--json", "--model", "--record", "--repeats", "--steps", "-h"),
