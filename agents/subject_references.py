@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pydantic import JsonValue
 
 from chatdit.agents.instruction import InstructionInput, OutputSpec
-from chatdit.tools.pocket.caption_reader import read_caption
 from chatdit.tools.pocket.scene import NAMELESS
 from chatdit.tools.pocket.vocabulary import SUBJECTS
 from chatdit.tools.subject import MOST_IN_POCKET
@@ -18,6 +17,8 @@ Unseen = tuple[str, InstructionInput]
 
 def subjects_seen(given: InstructionInput) -> tuple[str, ...]:
     """The names of what a picture's description or caption tells, in order, as far as this world has them."""
+    from chatdit.tools.pocket.caption_reader import read_caption  # loads torch, which planning does without
+
     read = read_caption(given.description or given.caption)
     return () if read is None else tuple(t.subject for t in read.scene.things if t.subject != NAMELESS)
 
@@ -59,5 +60,7 @@ def unseen_subjects(
 
 def _elsewhere(given: InstructionInput, output: OutputSpec) -> bool:
     """Whether the output shows another place than a picture does."""
+    from chatdit.tools.pocket.caption_reader import read_caption
+
     read = read_caption(given.description or given.caption)
     return read is not None and read.scene.background != output.background

@@ -53,6 +53,8 @@ def test_boxes_are_kept_and_mirrored_ones_are_not(bench: Bench) -> None:
 
 def test_a_lora_that_is_not_there_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHATDIT_HOME", str(tmp_path))
+    assert "ic_lora" in {claim.tool for claim in chosen(CLAIMS, None)}, "two ship"
+    monkeypatch.setattr("chatdit.evals.effect_lora.shelf", dict)
     assert "ic_lora" not in {claim.tool for claim in chosen(CLAIMS, None)}
     assert len(chosen(CLAIMS, "ic_lora")) == 2
 
