@@ -35,7 +35,7 @@ class Generate(Tool):
     """Text to picture, text to set, and in-context generation from references."""
 
     name = "generate"
-    version = "1"
+    version = "2"
     summary = "Draw one picture or a set from captions, optionally agreeing with reference pictures."
     Input = GenerateInput
     Output = GenerateOutput

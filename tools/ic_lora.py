@@ -73,7 +73,7 @@ class IcLora(Tool):
     """Sets of a kind that was learned from examples."""
 
     name = "ic_lora"
-    version = "1"
+    version = "2"
     summary = "Draw a set of panels with a LoRA that was trained on sets of one kind, some panels given."
     Input = IcLoraInput
     Output = IcLoraOutput
