@@ -170,12 +170,12 @@ def _recorded(speed: Path, weights: str, steps: int | None) -> dict[str, Estimat
     """Seconds and memory that a record of `bench pocket-speed` tells of the same weights."""
     try:
         told = json.loads(speed.read_text(encoding="utf-8"))
-        found = _speeds([told], steps)
+        found, measured = _speeds([told], steps), str(told["model"]["weights"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ToolError(f"{speed} is no record of `chatdit bench pocket-speed --json`: {error}") from error
-    if told["model"]["weights"] != weights:
+    if measured != weights:
         raise ToolError(
-            f"{speed} is of the weights {told['model']['weights'][:12]}, expected {weights[:12]}, which are asked "
+            f"{speed} is of the weights {measured[:12]}, expected {weights[:12]}, which are asked "
             "here: measure those, or leave --speed out"
         )
     return found

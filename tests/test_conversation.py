@@ -50,5 +50,5 @@ def test_ten_turns_with_eight_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert subjects(1) == {"fox", "rocket"} and fox is not None and fox.tint == "red"
     assert subjects(3) == {"fox"} and subjects(5) == subjects(6) == {"cat", "tent"}
     assert all(seen[n - 1][0].background == "forest" for n in (5, 6))
-    assert "dodo" in subjects(8), "no training run saw one"
+    assert "dodo" in subjects(8), "the painter was never trained on one"
     assert sum("dodo" in subjects(9, page) for page in range(5)) >= 4

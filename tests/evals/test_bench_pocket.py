@@ -123,9 +123,10 @@ def test_seconds_can_be_those_of_a_record_of_the_same_weights(tmp_path: Path) ->
     assert found["seconds_few_step"].value == 1.1 and found["seconds_few_step"].n == 3
     with pytest.raises(ToolError, match="is of the weights abababababab, expected cd"):
         bench_pocket._recorded(path, "cd" * 32, None)
-    path.write_text("{}")
-    with pytest.raises(ToolError, match="no record of `chatdit bench pocket-speed"):
-        bench_pocket._recorded(path, "ab" * 32, None)
+    for other in ({}, record):
+        path.write_text(json.dumps(other))
+        with pytest.raises(ToolError, match="no record of `chatdit bench pocket-speed"):
+            bench_pocket._recorded(path, "ab" * 32, None)
     with pytest.raises(ToolError, match="no record"):
         bench_pocket.run(cases=4, speed=tmp_path / "none.json")
 
