@@ -1,4 +1,4 @@
-"""What the tool `story` claims: one subject on all pages, which the painter never saw, and in its box where one is told."""
+"""What the tool `story` claims: one subject on all pages, new to the painter, and in its box where one is told."""
 
 from __future__ import annotations
 

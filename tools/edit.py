@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from chatdit.tools.generate_request import Caption
-from chatdit.tools.tool import PainterDefaults, RunContext, Tool, narrowed
+from chatdit.tools.tool import PainterDefaults, RunContext, Tool, drawn_with, narrowed
 from chatdit.tools.types import Box, Cost, ImageRef, MaskRef, Problem, Sampling, ToolError, ToolInput, ToolOutput
 
 if TYPE_CHECKING:
@@ -155,14 +155,7 @@ def _warnings(request: EditInput, order: Order, of_caption: list[str]) -> tuple[
 
 
 def _report(request: EditInput, dit: DiT, caption: str) -> dict[str, float | int | str]:
-    sampling = request.sampling
-    return {
-        "painter": dit.name,
-        "weights": dit.weights_hash,
-        "steps": sampling.steps or dit.defaults.steps,
-        "guidance": dit.defaults.guidance if sampling.guidance is None else sampling.guidance,
-        "caption_1": caption,
-    }
+    return drawn_with(dit, request.sampling) | {"caption_1": caption}
 
 
 def _painted(order: Order) -> dict[str, float | int | str]:

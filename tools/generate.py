@@ -18,7 +18,7 @@ from chatdit.tools.generate_request import (
     row_tokens,
     size_notes,
 )
-from chatdit.tools.tool import PainterDefaults, RunContext, Tool, narrowed, part_of
+from chatdit.tools.tool import PainterDefaults, RunContext, Tool, drawn_with, narrowed, part_of
 from chatdit.tools.types import Cost, Problem, ToolError, ToolInput
 
 if TYPE_CHECKING:
@@ -114,14 +114,7 @@ def _attention_report(summaries: Sequence[AttentionSummary]) -> dict[str, float 
 
 
 def _report(request: GenerateInput, dit: DiT, drawings: Sequence[Drawing]) -> dict[str, float | int | str]:
-    sampling = request.sampling
-    report: dict[str, float | int | str] = {
-        "painter": dit.name,
-        "weights": dit.weights_hash,
-        "context": request.context,
-        "steps": sampling.steps or dit.defaults.steps,
-        "guidance": dit.defaults.guidance if sampling.guidance is None else sampling.guidance,
-    }
+    report = drawn_with(dit, request.sampling) | {"context": request.context}
     for number, drawing in enumerate(drawings, start=1):
         report[f"caption_{number}"] = drawing.row.caption
         if drawing.layout is not None:

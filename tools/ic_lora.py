@@ -18,7 +18,7 @@ from chatdit.tools.generate_request import Caption, derived_seed
 from chatdit.tools.lora.card import LoraCard, LoraName
 from chatdit.tools.lora.shelf import ShelvedLora, find_lora, shelf
 from chatdit.tools.panels import cells, rounded_size
-from chatdit.tools.tool import PainterDefaults, RunContext, Tool, narrowed, part_of
+from chatdit.tools.tool import PainterDefaults, RunContext, Tool, drawn_with, narrowed, part_of
 from chatdit.tools.types import (
     Cost,
     Data,
@@ -264,13 +264,8 @@ def _foreign(lora: ShelvedLora, dit: DiT) -> bool:
 
 
 def _report(request: IcLoraInput, dit: DiT, lora: ShelvedLora) -> dict[str, float | int | str]:
-    sampling = request.sampling
-    return {
-        "painter": dit.name,
-        "weights": dit.weights_hash,
+    return drawn_with(dit, request.sampling) | {
         "lora": lora.card.name,
         "lora_digest": lora.digest(),
         "strength": request.strength,
-        "steps": sampling.steps or dit.defaults.steps,
-        "guidance": dit.defaults.guidance if sampling.guidance is None else sampling.guidance,
     }

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, StringConstraints
 
 from chatdit.tools.generate_request import Caption
-from chatdit.tools.tool import PainterDefaults, RunContext, Tool, narrowed
+from chatdit.tools.tool import PainterDefaults, RunContext, Tool, drawn_with, narrowed
 from chatdit.tools.types import Box, Cost, Data, Problem, Sampling, ToolError, ToolInput, ToolOutput
 
 if TYPE_CHECKING:
@@ -91,13 +91,7 @@ class LayoutTool(Tool):
             images=(context.store.put_image(drawn.pictures[0]),),
             seconds=time.perf_counter() - started,
             warnings=(*_overlaps(request), *caption_warnings(dit, row.caption)),
-            report={
-                "painter": dit.name,
-                "weights": dit.weights_hash,
-                "way": "regions" if masked else "channels",
-                "steps": request.sampling.steps or dit.defaults.steps,
-                "guidance": dit.defaults.guidance if request.sampling.guidance is None else request.sampling.guidance,
-            },
+            report=drawn_with(dit, request.sampling) | {"way": "regions" if masked else "channels"},
             seeds=(request.sampling.seed,),
             boxes=tuple(entry.box for entry in request.boxes) if masked else _seen_boxes(request),
             caption=row.caption,

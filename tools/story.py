@@ -17,7 +17,7 @@ from pydantic import Field, StringConstraints
 from chatdit.tools.generate_request import Caption, derived_seed
 from chatdit.tools.layout import MOST_BOXES, BoxedPhrase
 from chatdit.tools.panels import MAX_PANELS
-from chatdit.tools.tool import PainterDefaults, RunContext, Tool, narrowed, part_of
+from chatdit.tools.tool import PainterDefaults, RunContext, Tool, drawn_with, narrowed, part_of
 from chatdit.tools.types import Cost, Data, ImageRef, Problem, Sampling, ToolError, ToolInput, ToolOutput
 
 if TYPE_CHECKING:
@@ -111,14 +111,7 @@ class StoryTool(Tool):
             images=tuple(context.store.put_image(picture) for picture in pictures),
             seconds=time.perf_counter() - started,
             warnings=tuple(dict.fromkeys(warnings)),
-            report={
-                "painter": dit.name,
-                "weights": dit.weights_hash,
-                "contexts": len(groups),
-                "sight": request.sight,
-                "steps": request.sampling.steps or dit.defaults.steps,
-                "guidance": dit.defaults.guidance if request.sampling.guidance is None else request.sampling.guidance,
-            },
+            report=drawn_with(dit, request.sampling) | {"contexts": len(groups), "sight": request.sight},
             seeds=tuple(seeds),
             captions=tuple(captions),
         )

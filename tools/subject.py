@@ -16,7 +16,7 @@ from pydantic import Field, StringConstraints
 
 from chatdit.tools.generate_request import Caption, Side
 from chatdit.tools.panel_sizes import Asked, Size, finished_size, size_of, size_warnings
-from chatdit.tools.tool import PainterDefaults, RunContext, Tool, narrowed
+from chatdit.tools.tool import PainterDefaults, RunContext, Tool, drawn_with, narrowed
 from chatdit.tools.types import Box, Cost, Data, ImageRef, MaskRef, Problem, Sampling, ToolError, ToolInput, ToolOutput
 
 if TYPE_CHECKING:
@@ -193,14 +193,7 @@ def _adjusted(how: Sharing, request: SubjectInput) -> Sharing:
 
 
 def _report(request: SubjectInput, dit: DiT, how: Sharing) -> dict[str, float | int | str]:
-    sampling = request.sampling
-    report: dict[str, float | int | str] = {
-        "painter": dit.name,
-        "weights": dit.weights_hash,
-        "method": request.method,
-        "steps": sampling.steps or dit.defaults.steps,
-        "guidance": dit.defaults.guidance if sampling.guidance is None else sampling.guidance,
-    }
+    report = drawn_with(dit, request.sampling) | {"method": request.method}
     if request.method == "segments":
         return report
     layers = "all" if how.layers is None else ",".join(map(str, sorted(how.layers)))

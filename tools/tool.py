@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from chatdit.tools.artifacts import ArtifactStore
-from chatdit.tools.types import Cost, Problem, Progress, ProgressCallback, ToolInput, ToolOutput, ToolSpec
+from chatdit.tools.types import Cost, Problem, Progress, ProgressCallback, Sampling, ToolInput, ToolOutput, ToolSpec
 
 if TYPE_CHECKING:
     from chatdit.tools.dit.model import DiT
@@ -92,6 +92,16 @@ def part_of(progress: ProgressCallback, what: str, index: int, count: int) -> Pr
         progress(Progress(stage, index * one.total + one.step, count * one.total, one.preview))
 
     return report
+
+
+def drawn_with(dit: DiT, sampling: Sampling) -> dict[str, float | int | str]:
+    """What every tool that draws reports: the painter, its weights, steps and guidance, as they were settled."""
+    return {
+        "painter": dit.name,
+        "weights": dit.weights_hash,
+        "steps": sampling.steps or dit.defaults.steps,
+        "guidance": dit.defaults.guidance if sampling.guidance is None else sampling.guidance,
+    }
 
 
 def narrowed(inp: ToolInput, expected: type[I]) -> I:

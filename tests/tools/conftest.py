@@ -41,6 +41,8 @@ class RecordingDiT:
     longest: int = 40
     rows: list[Row] = field(default_factory=list)
     options: list[SamplingOptions] = field(default_factory=list)
+    takes_plans: bool = False
+    plans: list[AttentionPlan | None] = field(default_factory=list)
     paint: Callable[[Row, int], torch.Tensor] | None = None
 
     def unknown_words(self, caption: str) -> tuple[str, ...]:
@@ -58,7 +60,8 @@ class RecordingDiT:
         sampling: SamplingOptions,
         progress: ProgressCallback,
     ) -> list[SampledRow]:
-        assert plan is None
+        assert plan is None or self.takes_plans
+        self.plans.append(plan)
         self.rows += rows
         self.options.append(sampling)
         steps = sampling.steps or self.defaults.steps

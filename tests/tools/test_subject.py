@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 from PIL import Image, ImageDraw
@@ -12,9 +12,7 @@ from pydantic import ValidationError
 
 from chatdit.tools.artifacts import ArtifactStore
 from chatdit.tools.catalogue import tool
-from chatdit.tools.dit.attention_plan import AttentionPlan
 from chatdit.tools.dit.model import DiT
-from chatdit.tools.dit.rows import Row, SampledRow, SamplingOptions
 from chatdit.tools.pocket.caption_reader import read_caption
 from chatdit.tools.pocket.renderer import Renderer, to_image
 from chatdit.tools.pocket.scene import NAMELESS, Placement, Scene, Thing, Worn
@@ -22,15 +20,15 @@ from chatdit.tools.pocket.subject_words import Called, subject_spots, tokens_of_
 from chatdit.tools.pocket.wearing import bounds
 from chatdit.tools.subject import SubjectInput, SubjectOutput, SubjectReference, SubjectTool
 from chatdit.tools.tool import RunContext
-from chatdit.tools.types import Box, Cancelled, ImageRef, MaskRef, Progress, ProgressCallback, Sampling, ToolError
+from chatdit.tools.types import Box, Cancelled, ImageRef, MaskRef, Progress, Sampling, ToolError
 from tests.tools.conftest import FLUX_LIKE, RecordingDiT
 
 
 @dataclass
 class SharingDiT(RecordingDiT):
-    """A recorder that takes plans and knows the words of squares."""
+    """A recorder that knows the words of squares."""
 
-    plans: list[AttentionPlan | None] = field(default_factory=list)
+    takes_plans: bool = True
     layers: int = 8
 
     @property
@@ -39,16 +37,6 @@ class SharingDiT(RecordingDiT):
 
     def unknown_words(self, caption: str) -> tuple[str, ...]:
         return tuple(word for word in caption.split() if word.startswith("xy"))
-
-    def sample(
-        self,
-        rows: Sequence[Row],
-        plan: AttentionPlan | None,
-        sampling: SamplingOptions,
-        progress: ProgressCallback,
-    ) -> list[SampledRow]:
-        self.plans.append(plan)
-        return super().sample(rows, None, sampling, progress)
 
 
 def _pixels(name: str, tint: str | None = None, worn: Worn | None = None) -> Image.Image:
