@@ -50,6 +50,10 @@ def train_pocket(
     method: Annotated[
         str, typer.Option(metavar="M", help="How few steps are learned: imitation, or reflow to compare with.")
     ] = "imitation",
+    rate: Annotated[
+        float,
+        typer.Option(min=0.01, max=10, metavar="X", help="Factor on the learning rates; below 1 for good weights."),
+    ] = 1.0,
     check: Annotated[
         bool, typer.Option("--check", help="Ten small steps of every stage in a folder of their own, then forget them.")
     ] = False,
@@ -84,6 +88,7 @@ def train_pocket(
             start=start,
             pixels=pixels,
             method=methods[0],
+            rate=rate,
         )
         print(path)
 

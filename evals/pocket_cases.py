@@ -17,7 +17,17 @@ from chatdit.tools.pocket.captions import caption, joint_caption
 from chatdit.tools.pocket.edits import random_edit
 from chatdit.tools.pocket.figures import random_outfit
 from chatdit.tools.pocket.renderer import Renderer
-from chatdit.tools.pocket.scene import MAX_PANELS, MAX_SPRITES, RELATIONS, Placement, Scene, Thing, Worn, nameless
+from chatdit.tools.pocket.scene import (
+    MAX_PANELS,
+    MAX_SPRITES,
+    MIRRORED,
+    RELATIONS,
+    Placement,
+    Scene,
+    Thing,
+    Worn,
+    nameless,
+)
 from chatdit.tools.pocket.vocabulary import (
     ACCESSORIES,
     BACKGROUNDS,
@@ -163,7 +173,7 @@ def _with_look(hero: Thing, look: Look, rng: random.Random) -> Thing:
         return replace(hero, tint=rng.choice(list(TINTS)))
     if look == "worn":
         return replace(hero, worn=_worn(rng))
-    return replace(hero, variant=1 if look == "mirrored" else 0)
+    return replace(hero, variant=MIRRORED if look == "mirrored" else 0)
 
 
 def _hero(rng: random.Random, subjects: Sequence[str]) -> Thing:

@@ -83,7 +83,7 @@ FROZEN = {
     ],
     "train pocket": [
         *("--check", "--device", "--fresh", "--help", "--method", "--minutes", "--out", "--pixels"),
-        *("--resume", "--seed", "--sitting", "--stage", "--start", "-h"),
+        *("--rate", "--resume", "--seed", "--sitting", "--stage", "--start", "-h"),
     ],
 }  # fmt: skip
 TWO_STEPS = "a cat on the beach, then a dog on the moon"

@@ -14,8 +14,8 @@ from typing import Literal, get_args
 from chatdit.tools.pocket import world
 from chatdit.tools.pocket.captions import joint_caption, loose_caption
 from chatdit.tools.pocket.edits import random_edit
-from chatdit.tools.pocket.scene import Placement, Scene, nameless, random_style
-from chatdit.tools.pocket.vocabulary import BACKGROUNDS, DRAWABLE, STYLES
+from chatdit.tools.pocket.scene import MIRRORED, Placement, Scene, nameless, random_style
+from chatdit.tools.pocket.vocabulary import BACKGROUNDS, DRAWABLE, PERSON, STYLES
 
 Kind = Literal["single", "set", "reference", "edit"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -49,8 +49,16 @@ class Wishes:
     """Of pairs: how many are edits."""
     nameless: float = 0.5
     """Of sets and references: how many never name what they share."""
-    varied: float = 0.4
+    varied: float = 0.5
     """Of those: how many show a look that no word could tell, and so always need a given panel."""
+    turned: float = 0.15
+    """Of the others, which name what they share: how many show it mirrored, and so need a given panel too."""
+    mirrored: float = 0.0
+    """Of the things in single pictures: how many are mirrored, which nothing tells; for who reads pictures."""
+    dressed: float = 0.15
+    """Of the bare things in single pictures, groups apart: how many wear something all the same."""
+    heroes_dressed: float = 0.5
+    """Of what sets share: how many wear something."""
     spots: float = 0.85
     """Of captions: how many tell where the sprites stand."""
 
@@ -59,6 +67,7 @@ def random_sample(rng: random.Random, panels: int, wishes: Wishes = Wishes()) ->
     """A sample of `panels` panels of the training distribution."""
     if panels == 1:
         scene = world.random_scene(rng, wishes.subjects, _style(rng, wishes))
+        scene = world.restyled(scene, rng, mirrored=wishes.mirrored, dressed=wishes.dressed)
         placed = world.place(scene, rng)
         spots = placed if rng.random() < wishes.spots else ()
         return Sample("single", (scene,), (placed,), loose_caption(scene, rng, spots))
@@ -71,7 +80,9 @@ def random_sample(rng: random.Random, panels: int, wishes: Wishes = Wishes()) ->
 def _set(rng: random.Random, panels: int, wishes: Wishes, *, reference: bool) -> Sample:
     hidden = rng.random() < wishes.nameless
     varied = hidden and rng.random() < wishes.varied
-    hero = world.random_hero(rng, wishes.subjects, varied=varied)
+    hero = world.random_hero(rng, wishes.subjects, dressed=wishes.heroes_dressed, varied=varied)
+    if not hidden and hero.subject != PERSON and rng.random() < wishes.turned:
+        hero = replace(hero, variant=MIRRORED)
     style = random_style(rng)
     places = rng.sample(list(BACKGROUNDS), panels)
     if rng.random() < 0.25:
@@ -86,7 +97,7 @@ def _set(rng: random.Random, panels: int, wishes: Wishes, *, reference: bool) ->
     told = rng.random() < wishes.spots
     spots = [placed if told and rng.random() < TOLD_PANELS else () for placed in placements]
     texts = [loose_caption(nameless(s) if hidden else s, rng, p) for s, p in zip(scenes, spots, strict=True)]
-    given: Given = "first" if reference else "some" if varied else "any"
+    given: Given = "first" if reference else "some" if hero.variant else "any"
     return Sample("reference" if reference else "set", tuple(scenes), tuple(placements), joint_caption(texts), given)
 
 

@@ -27,6 +27,8 @@ from chatdit.tools.pocket.vocabulary import (
 PICTURE_PIXELS = 256
 MAX_PANELS = 4
 SPRITE_VARIANTS = 12
+MIRRORED = 1
+"""The variant that differs in nothing else."""
 """A sprite as it is (0), mirrored (odd), and both with its colour channels exchanged."""
 MAX_SPRITES = 6
 NAMELESS = "subject"

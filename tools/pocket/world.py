@@ -12,6 +12,7 @@ from dataclasses import replace
 from chatdit.tools.pocket.figures import STANDING, random_outfit, random_pose
 from chatdit.tools.pocket.scene import (
     MAX_SPRITES,
+    MIRRORED,
     PICTURE_PIXELS,
     POSITIONS,
     RELATIONS,
@@ -54,16 +55,25 @@ def random_scene(rng: random.Random, subjects: Sequence[str] = DRAWABLE, style: 
     return Scene(things, rng.choice(list(BACKGROUNDS)), style or random_style(rng), relation)
 
 
-def random_hero(rng: random.Random, subjects: Sequence[str] = DRAWABLE, *, varied: bool = False) -> Thing:
+def random_hero(
+    rng: random.Random, subjects: Sequence[str] = DRAWABLE, *, dressed: float = 0.35, varied: bool = False
+) -> Thing:
     """A subject for a whole set: tinted, wearing something or a person more often than elsewhere.
 
-    `varied` gives it a look that words cannot tell.
+    `varied` gives it a look that words cannot tell: in half mirrored and no more.
     """
     if rng.random() < 0.12 and not varied:
         return Thing(PERSON, outfit=random_outfit(rng))
-    worn = _random_worn(rng, 0.35)
-    variant = rng.randrange(1, SPRITE_VARIANTS) if varied else 0
+    worn = _random_worn(rng, dressed)
+    variant = 0
+    if varied:
+        variant = MIRRORED if rng.random() < 0.5 else rng.randrange(1, SPRITE_VARIANTS)
     return Thing(rng.choice(subjects), tint=_random_tint(rng, 0.3), worn=worn, variant=variant)
+
+
+def restyled(scene: Scene, rng: random.Random, *, mirrored: float, dressed: float) -> Scene:
+    """The scene with a share of its things mirrored, and a share of the bare ones, groups apart, dressed."""
+    return replace(scene, things=tuple(_restyled(thing, rng, mirrored, dressed) for thing in scene.things))
 
 
 def around(rng: random.Random, hero: Thing, background: str, style: str, subjects: Sequence[str] = DRAWABLE) -> Scene:
@@ -233,6 +243,13 @@ _SHARES = (0.36, 0.22, 0.14, 0.2, 0.08)
 
 def _dressed(rng: random.Random, name: str, share: float) -> Thing:
     return Thing(name, tint=_random_tint(rng), worn=_random_worn(rng, share))
+
+
+def _restyled(thing: Thing, rng: random.Random, mirrored: float, dressed: float) -> Thing:
+    if thing.subject == PERSON:
+        return thing
+    worn = _random_worn(rng, dressed) if thing.worn is None and thing.count == 1 else thing.worn
+    return replace(thing, worn=worn, variant=MIRRORED if rng.random() < mirrored else thing.variant)
 
 
 def _random_tint(rng: random.Random, share: float = 0.2) -> str | None:

@@ -40,7 +40,7 @@ class BaseRecipe(PoolRecipe):
 
     blocks: tuple[int, int] = (1, 7)
     batches: Mapping[int, int] = field(default_factory=lambda: {1: 192, 2: 96, 4: 48})
-    shares: Mapping[int, float] = field(default_factory=lambda: {1: 0.47, 2: 0.25, 4: 0.28})
+    shares: Mapping[int, float] = field(default_factory=lambda: {1: 0.4, 2: 0.28, 4: 0.32})
     matrix_rate: float = 3e-3
 
 

@@ -39,6 +39,8 @@ from chatdit.tools.training.streams import SetChunk, StreamOptions, stream
 from chatdit.tools.training.team import mixed_precision
 
 RESTORED_PART = 4
+READ = Wishes(tuple(SUBJECTS), even_styles=True, mirrored=0.4, dressed=0.4)
+"""What it learns to read: everything that panels may show, and more of what is hard to see."""
 _SPREAD_CELLS = 0.8
 _COLOURLESS = torch.tensor([list(STYLES).index(name) for name in COLOURLESS])
 _LOG_EVERY = 50
@@ -46,7 +48,7 @@ _LOG_EVERY = 50
 
 @dataclass(frozen=True)
 class DetectorRecipe:
-    """How the detector is trained; styles come evenly and held-out subjects too, for it must know them."""
+    """How the detector is trained."""
 
     minutes: float = 5.0
     steps: int | None = None
@@ -102,7 +104,7 @@ def train_detector(
     optimiser = Muon(matrices, [p for p in model.parameters() if id(p) not in chosen])
     renderer = Renderer(device)
     clock, log = Clock(recipe.minutes, steps=recipe.steps), RunLog(out / "detector.jsonl")
-    options = StreamOptions(1, recipe.chunk, Wishes(tuple(SUBJECTS), even_styles=True))
+    options = StreamOptions(1, recipe.chunk, READ)
     batches = _batches(stream(options, f"detector-{seed}", recipe.loaders), renderer, recipe.batch)
     taken = 0
     for step, share in clock.ticks():
@@ -215,7 +217,7 @@ def measure(detector: Detector, renderer: Renderer, seed: int, pictures: int) ->
     Errors are means over the sprites that were found: of the square's middle and side in pixels, and of the angle.
     """
     rng = random.Random(f"detector-check-{seed}")
-    samples = [random_sample(rng, 1, Wishes(tuple(SUBJECTS), even_styles=True)) for _ in range(pictures)]
+    samples = [random_sample(rng, 1, READ) for _ in range(pictures)]
     readings: list[Reading] = []
     for i in range(0, pictures, 32):
         part = samples[i : i + 32]

@@ -71,6 +71,7 @@ def train_pocket(
     start: str | None = None,
     pixels: int = PICTURE_PIXELS,
     method: Method = "imitation",
+    rate: float = 1.0,
     check: bool = False,
 ) -> Path:
     """Run one stage for `minutes` and return what it wrote; `fresh` forgets an interrupted run of it.
@@ -79,7 +80,8 @@ def train_pocket(
 
     `pixels` is the side of the pictures that the base learns, one of `examples.SIDES`; small ones come first, since
     they cost a quarter. `sitting` ends the base stage after so many minutes, to be gone on with by the same call.
-    `method` is how few steps are learned. `start` names a pocket model whose weights stages begin from that have
+    `method` is how few steps are learned. `rate` is a factor on the learning rates of all but the autoencoder: less
+    than 1 for weights that are good already. `start` names a pocket model whose weights stages begin from that have
     nothing in `out` yet. Started by `torchrun`, its processes train the autoencoder and the base together, one GPU
     each. Appends what was done to `out/record.jsonl`: command, device, versions, minutes, seed.
 
@@ -94,10 +96,11 @@ def train_pocket(
         if members.leads:
             _prepare(out, stage, start, fresh)
         members.wait()
-        result = _run(_Order(stage, out, minutes, sitting, pixels, method, check, seed), members)
+        result = _run(_Order(stage, out, minutes, sitting, pixels, method, rate, check, seed), members)
         if members.leads:
             options = "" if sitting is None else f" --sitting {sitting:g}"
             options += {"base": f" --pixels {pixels}", "few-step": f" --method {method}"}.get(stage, "")
+            options += "" if rate == 1 else f" --rate {rate:g}"
             options += "" if start is None else f" --start {start}"
             _record(out, f"--stage {stage} --minutes {minutes:g}{options} --seed {seed}", started, members)
     return result
@@ -152,6 +155,7 @@ class _Order:
     sitting: float | None
     pixels: int
     method: Method
+    rate: float
     check: bool
     seed: int
 
@@ -195,7 +199,8 @@ def _few_step_recipe(order: _Order, device: torch.device) -> FewStepRecipe:
 
 
 def _ordered(recipe: RecipeT, order: _Order) -> RecipeT:
-    recipe = replace(recipe, minutes=order.minutes, sitting=order.sitting)
+    rates = {"matrix_rate": recipe.matrix_rate * order.rate, "other_rate": recipe.other_rate * order.rate}
+    recipe = replace(recipe, minutes=order.minutes, sitting=order.sitting, **rates)
     if not order.check:
         return recipe
     few = {panels: 1 for panels in recipe.batches}
@@ -204,7 +209,7 @@ def _ordered(recipe: RecipeT, order: _Order) -> RecipeT:
 
 def _detector_recipe(order: _Order, device: torch.device) -> DetectorRecipe:
     recipe = DetectorRecipe() if device.type == "cuda" else SMALL_DETECTOR_RECIPE
-    recipe = replace(recipe, minutes=order.minutes)
+    recipe = replace(recipe, minutes=order.minutes, peak=recipe.peak * order.rate)
     return replace(recipe, steps=CHECK_STEPS, batch=4, chunk=8, checked=4, loaders=0) if order.check else recipe
 
 
