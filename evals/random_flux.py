@@ -53,7 +53,7 @@ class RandomText:
         self._width, self._pooled, self._tokens = width, pooled, tokens
         self._device = torch.device("cpu")
 
-    def encode(self, captions: Sequence[str]) -> list[EncodedText]:
+    def encode(self, captions: Sequence[str], panels: Sequence[int]) -> list[EncodedText]:
         return [self._encode_one(caption) for caption in captions]
 
     def squares(self, caption: str, panels: int) -> Tensor | None:

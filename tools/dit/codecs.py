@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from chatdit.tools.dit.autoencoder import PocketAutoencoder
-from chatdit.tools.dit.text_encoder import PhraseTokenizer, PocketTextEncoder, pad_token_ids
+from chatdit.tools.dit.text_encoder import PhraseTokenizer, PocketTextEncoder, least_tokens, pad_token_ids
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -52,12 +52,12 @@ class TextReport:
 
 
 class TextCodec(Protocol):
-    """Captions to vectors; each caption is encoded as if it stood alone.
+    """Captions to vectors; each caption, of so many panels, is encoded as if it stood alone.
 
     `squares` are those that a caption tells, float (P, S, NUMBERS) as in `layout`; None where no words tell any.
     """
 
-    def encode(self, captions: Sequence[str]) -> list[EncodedText]: ...
+    def encode(self, captions: Sequence[str], panels: Sequence[int]) -> list[EncodedText]: ...
     def squares(self, caption: str, panels: int) -> Tensor | None: ...
     def report(self, caption: str) -> TextReport: ...
     def to(self, device: torch.device, dtype: torch.dtype) -> None: ...
@@ -114,8 +114,8 @@ class PocketTextCodec:
         self.encoder = encoder.float().eval().requires_grad_(False)
         self.tokenizer = PhraseTokenizer(encoder.config.vocabulary, encoder.config.max_tokens)
 
-    def encode(self, captions: Sequence[str]) -> list[EncodedText]:
-        return [self._encode_one(caption) for caption in captions]
+    def encode(self, captions: Sequence[str], panels: Sequence[int]) -> list[EncodedText]:
+        return [self._encode_one(*pair) for pair in zip(captions, panels, strict=True)]
 
     def squares(self, caption: str, panels: int) -> Tensor | None:
         return self.tokenizer.squares(caption, panels)
@@ -127,8 +127,8 @@ class PocketTextCodec:
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         self.encoder.to(device)
 
-    def _encode_one(self, caption: str) -> EncodedText:
-        ids = pad_token_ids([self.tokenizer(caption).ids], self.tokenizer.max_tokens)
+    def _encode_one(self, caption: str, panels: int) -> EncodedText:
+        ids = pad_token_ids([self.tokenizer(caption).ids], self.tokenizer.max_tokens, least_tokens(panels))
         sequence, pooled = self.encoder(ids.to(_device(self.encoder)))
         return EncodedText(sequence[0], pooled[0])
 
@@ -152,7 +152,7 @@ class FluxTextCodec:
         self.t5_tokenizer = t5_tokenizer
         self.max_tokens = max_tokens
 
-    def encode(self, captions: Sequence[str]) -> list[EncodedText]:
+    def encode(self, captions: Sequence[str], panels: Sequence[int]) -> list[EncodedText]:
         return [self._encode_one(caption) for caption in captions]
 
     def squares(self, caption: str, panels: int) -> Tensor | None:

@@ -124,9 +124,10 @@ def _encoded_text(
 
     A row's two passes get one length, so that guidance compares captions and nothing else.
     """
-    captions = painter.text.encode([row.caption for row in rows])
+    panels = [len(row.segments) for row in rows]
+    captions = painter.text.encode([row.caption for row in rows], panels)
     phrases = [encoded_phrases(painter.text, row) for row in rows]
-    unwanted = painter.text.encode([row.negative for row in rows]) if passes == 2 else captions
+    unwanted = painter.text.encode([row.negative for row in rows], panels) if passes == 2 else captions
     biases: list[LogitBias] = []
     wanted: list[EncodedText] = []
     for number, (row, caption, mine, other) in enumerate(zip(rows, captions, phrases, unwanted, strict=True)):

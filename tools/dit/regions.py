@@ -21,7 +21,7 @@ def encoded_phrases(text: TextCodec, row: Row) -> list[EncodedText]:
         return []
     phrases = [region.phrase for region in row.regions]
     counts = [text.report(phrase).tokens for phrase in phrases]
-    encoded = text.encode(phrases)
+    encoded = text.encode(phrases, [1] * len(phrases))
     return [EncodedText(e.sequence[: max(1, n)], e.pooled) for e, n in zip(encoded, counts, strict=True)]
 
 

@@ -90,6 +90,14 @@ class PhraseTokenizer:
         return 0
 
 
+def least_tokens(panels: int) -> int:
+    """To how many tokens the caption of so many panels is padded at least, in training and in drawing.
+
+    The transformer reads padding too, and without any a row of four panels falls apart at its edges.
+    """
+    return TOKEN_BUCKET * (1 if panels <= 2 else 2)
+
+
 def pad_token_ids(rows: Sequence[Sequence[int]], max_tokens: int, least: int = TOKEN_BUCKET) -> Tensor:
     """Ids as int64 (B, L), padded with 0 to the next multiple of TOKEN_BUCKET that is at least `least`, or to
     `max_tokens`.

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from chatdit.tools.dit.text_encoder import TOKEN_BUCKET, PhraseTokenizer, TextEncoderConfig, pad_token_ids
+from chatdit.tools.dit.text_encoder import PhraseTokenizer, TextEncoderConfig, least_tokens, pad_token_ids
 from chatdit.tools.pocket.drawing import Drawing, drawing
 from chatdit.tools.pocket.samples import GIVENS, Sample, Wishes, random_sample
 from chatdit.tools.pocket.spots import text_vocabulary
@@ -57,11 +57,6 @@ class SetStream(IterableDataset[SetChunk]):
             yield _chunk(self._options, tokenizer, rng)
 
 
-def text_tokens(panels: int) -> int:
-    """To how many tokens captions of so many panels are padded: what most of them would be padded to when drawn."""
-    return TOKEN_BUCKET * (1 if panels <= 2 else 2)
-
-
 def stream(options: StreamOptions, seed: str, workers: int) -> Iterator[SetChunk]:
     """Chunks without end, made by `workers` processes, or in this one for 0."""
     chunks = DataLoader(
@@ -73,7 +68,7 @@ def stream(options: StreamOptions, seed: str, workers: int) -> Iterator[SetChunk
 def _chunk(options: StreamOptions, tokenizer: PhraseTokenizer, rng: random.Random) -> SetChunk:
     samples: list[Sample] = []
     captions = []
-    room = text_tokens(options.panels)
+    room = least_tokens(options.panels)
     while len(samples) < options.sets:
         sample = random_sample(rng, options.panels, options.wishes)
         ids = tokenizer(sample.caption).ids

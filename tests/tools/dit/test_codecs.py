@@ -32,23 +32,30 @@ def test_flux_captions_are_encoded_as_its_pipeline_does(flux_folder: Callable[[b
     captions = ["a cat", "b" * 400]
     with torch.no_grad():
         sequences, pooled, _ = pipeline.encode_prompt(captions, max_sequence_length=256)
-        for i, encoded in enumerate(dit.text.encode(captions)):
+        for i, encoded in enumerate(dit.text.encode(captions, [1] * len(captions))):
             torch.testing.assert_close(encoded.sequence, sequences[i])
             torch.testing.assert_close(encoded.pooled, pooled[i])
 
 
 def test_pocket_captions_do_not_depend_on_their_company(pocket: DiT) -> None:
     with torch.no_grad():
-        short, long = pocket.text.encode(["a cat", "cat dog " * 17])
-        alone = pocket.text.encode(["a cat"])[0]
+        short, long = pocket.text.encode(["a cat", "cat dog " * 17], [1, 1])
+        alone = pocket.text.encode(["a cat"], [1])[0]
     assert (len(short.sequence), len(long.sequence)) == (32, 40)
     assert torch.equal(short.sequence, alone.sequence)
     assert torch.equal(short.pooled, alone.pooled)
 
 
+def test_captions_of_many_panels_are_padded_as_training_pads_them(pocket: DiT) -> None:
+    texts = ["a cat", "cat dog " * 16, "cat dog " * 16, "cat dog " * 40]
+    with torch.no_grad():
+        found = pocket.text.encode(texts, [2, 2, 3, 4])
+    assert [len(one.sequence) for one in found] == [32, 32, 40, 40], "64, or as many as this small model holds"
+
+
 def test_the_empty_caption_is_zeros_for_pocket(pocket: DiT) -> None:
     with torch.no_grad():
-        empty = pocket.text.encode([""])[0]
+        empty = pocket.text.encode([""], [1])[0]
     assert not empty.sequence.any()
     assert not empty.pooled.any()
 

@@ -109,7 +109,7 @@ def test_it_is_the_papers_algorithm(guidance: tuple[float, float], pocket: DiT, 
 
 def _velocity(dit: DiT, x: Tensor, level: float, caption: str, guidance: float) -> Tensor:
     def plain(text: str) -> Tensor:
-        (told,) = dit.text.encode([text])
+        (told,) = dit.text.encode([text], [1])
         ids = torch.cartesian_prod(torch.zeros(1), torch.arange(2.0), torch.arange(2.0))
         output: Tensor = dit.transformer(
             hidden_states=x,

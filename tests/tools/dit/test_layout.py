@@ -114,7 +114,7 @@ def test_sampling_tells_what_training_told() -> None:
     text = caption(Scene((Thing("cat"),), "beach"), (CAT,))
     dit.sample([Row(text, (Segment(256, 256),), 1)], sampling=SamplingOptions(steps=1, guidance=2.0))
     (hidden,) = seen
-    sequence = dit.text.encode([text])[0].sequence[None]
+    sequence = dit.text.encode([text], [1])[0].sequence[None]
     expected = told_panels(TOKENIZER.squares(text, 1)[None], 256, sequence)
     assert torch.allclose(hidden[0, :, 64:], expected[0], atol=1e-5) and hidden[0, :, 64:].any()
     assert (hidden[1, :, 64:] == 0).all(), "the pass without words knows no square"
