@@ -19,7 +19,7 @@ from chatdit.tools.framing import framed, outside
 from chatdit.tools.grounding import GroundingFolders
 from chatdit.tools.panel_sizes import Size
 from chatdit.tools.pixels import to_tensor
-from chatdit.tools.pocket.closer_look import own_reader
+from chatdit.tools.pocket.closer_look import own_reader, placed
 from chatdit.tools.pocket.cutout import Cutouts
 from chatdit.tools.pocket.pointing import named_picks, shared
 from chatdit.tools.pocket.reading import Reading, Sighting
@@ -65,16 +65,19 @@ def look_at_pocket(given: Given, size: Size, token_size: int) -> Looked:
     read = to_tensor(framed(given.picture, PICTURE_PIXELS, PICTURE_PIXELS))
     reading = own_reader().read(read[None])[0]
     sighting = _sighted(given, reading)
+    sprite = None if sighting is None else placed(sighting)
     if given.mask is not None:
         region = _region(given.mask, (PICTURE_PIXELS, PICTURE_PIXELS))
     elif sighting is not None:
-        region = Cutouts(_renderer(), read, reading).mask(sighting)
+        # copied from where it is to the pixel, which a reader does not tell
+        cutouts = Cutouts(_renderer(), read, reading)
+        region, sprite = cutouts.mask(sighting), cutouts.sprite(sighting)
     else:
         raise ToolError(f"reference {given.number}: nothing that the painter knows was found there; give a mask")
     return Looked(
         to_tensor(framed(given.picture, *size)),
         covered_tokens(region, size, token_size, given.number),
-        reference_caption(sighting, reading),
+        reference_caption(sprite, reading),
         nameless_thing(sighting, reading.style),
         given.word or ("" if sighting is None else sighting.subject),
     )

@@ -14,16 +14,9 @@ from chatdit.evals.effect_edit_words import FLOW_EDIT, flow_edit
 from chatdit.evals.effects import Bench, effect_row
 from chatdit.tools.dit.model import DiT
 from chatdit.tools.editing_by_words import Words
-from chatdit.tools.pocket.closer_look import CloserLook
-from chatdit.tools.pocket.detector import load_detector
-from chatdit.tools.pocket.renderer import Renderer, to_image
+from chatdit.tools.pocket.renderer import to_image
 from chatdit.tools.pocket.spots import told_spots
 from chatdit.tools.types import ProgressCallback, Sampling
-
-
-@pytest.fixture(scope="module")
-def bench() -> Bench:
-    return Bench(DiT.load("pocket", device="cpu"), CloserLook(load_detector()), Renderer())
 
 
 def test_cases_change_one_subject_and_are_told_in_the_painters_words(bench: Bench) -> None:

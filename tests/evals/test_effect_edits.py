@@ -7,24 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from chatdit.evals.bench_pocket import _load_reader
 from chatdit.evals.effect_edits import EDITS, _Case, _cases, _right, _same_share, _within
 from chatdit.evals.effects import Bench, effect_row
-from chatdit.tools.dit.model import DiT
-from chatdit.tools.pocket.renderer import Renderer, to_image
+from chatdit.tools.pocket.renderer import to_image
 from chatdit.tools.pocket.scene import Placement, Scene, Thing
 
 FOX, CAT = Placement("fox", None, 20, 130, 80), Placement("cat", None, 150, 120, 90)
 BEFORE = Scene((Thing("fox"), Thing("cat")), "beach", relation="left of", view=0)
-
-
-@pytest.fixture(scope="module")
-def bench() -> Bench:
-    cpu = torch.device("cpu")
-    return Bench(DiT.load("pocket", device="cpu"), _load_reader(None, cpu), Renderer(cpu))
 
 
 def _picture(bench: Bench, scene: Scene, *sprites: Placement) -> Image.Image:

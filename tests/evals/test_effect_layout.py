@@ -13,22 +13,11 @@ from safetensors.torch import load_file, save_file
 from chatdit.evals import effect_layout, effect_lora
 from chatdit.evals.effect_claims import CLAIMS
 from chatdit.evals.effects import Bench, chosen, effect_row
-from chatdit.tools.dit.model import DiT
 from chatdit.tools.lora.shelf import CARD, WEIGHTS
 from chatdit.tools.lora.world_sets import LEFT_OUT, SETS, in_sandstorm
 from chatdit.tools.pixels import to_picture
-from chatdit.tools.pocket.closer_look import CloserLook
-from chatdit.tools.pocket.detector import load_detector
 from chatdit.tools.pocket.reading import Reading, Sighting
-from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.scene import Scene, Thing
-
-
-@pytest.fixture(scope="module")
-def bench() -> Bench:
-    device = torch.device("cpu")
-    renderer = Renderer()
-    return Bench(DiT.load("pocket", device="cpu"), CloserLook(load_detector(None, device), renderer), renderer)
 
 
 def test_cases_hold_one_to_six_boxes_and_their_squares() -> None:

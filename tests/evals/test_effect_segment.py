@@ -7,10 +7,6 @@ import torch
 
 from chatdit.evals.effect_segment import SEGMENT, Case, cases, iou, segment_iou
 from chatdit.evals.effects import Bench, effect_row
-from chatdit.tools.dit.model import DiT
-from chatdit.tools.pocket.closer_look import CloserLook
-from chatdit.tools.pocket.detector import load_detector
-from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.vocabulary import STYLES
 from chatdit.tools.segment import GROUNDING_VARIABLE, SAM_VARIABLE
 
@@ -19,12 +15,6 @@ from chatdit.tools.segment import GROUNDING_VARIABLE, SAM_VARIABLE
 def no_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in (GROUNDING_VARIABLE, SAM_VARIABLE):
         monkeypatch.delenv(variable, raising=False)
-
-
-@pytest.fixture(scope="module")
-def bench() -> Bench:
-    renderer = Renderer()
-    return Bench(DiT.load("pocket", device="cpu"), CloserLook(load_detector(), renderer), renderer)
 
 
 def test_iou() -> None:

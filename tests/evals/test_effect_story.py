@@ -5,27 +5,12 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-import pytest
-import torch
-
 from chatdit.evals import effect_story
 from chatdit.evals.effects import Bench
 from chatdit.evals.sprite_fidelity import sighting_of
-from chatdit.tools.dit.model import DiT
-from chatdit.tools.pocket.closer_look import CloserLook
-from chatdit.tools.pocket.detector import load_detector
 from chatdit.tools.pocket.reading import Reading
-from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.scene import Placement
 from chatdit.tools.pocket.vocabulary import HELD_OUT
-
-
-@pytest.fixture(scope="module")
-def bench() -> Bench:
-    renderer = Renderer()
-    dit = DiT.load("pocket", device="cpu")
-    dit.defaults = replace(dit.defaults, steps=1, guidance=1.0)
-    return Bench(dit, CloserLook(load_detector(None, torch.device("cpu")), renderer), renderer)
 
 
 def test_cases_are_of_subjects_that_no_training_showed(bench: Bench) -> None:

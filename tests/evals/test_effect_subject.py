@@ -5,29 +5,13 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-import pytest
-import torch
-
 from chatdit.evals import effect_subject
 from chatdit.evals.effect_claims import CLAIMS, tools_with_claims
 from chatdit.evals.effects import Bench, effect_row
 from chatdit.evals.sprite_fidelity import sighting_of
-from chatdit.tools.dit.model import DiT
-from chatdit.tools.pocket.closer_look import CloserLook
-from chatdit.tools.pocket.detector import load_detector
 from chatdit.tools.pocket.reading import Reading
-from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.scene import Placement
 from chatdit.tools.pocket.vocabulary import HELD_OUT
-
-
-@pytest.fixture(scope="module")
-def bench() -> Bench:
-    device = torch.device("cpu")
-    renderer = Renderer()
-    dit = DiT.load("pocket", device="cpu")
-    dit.defaults = replace(dit.defaults, steps=2)  # half of what it draws in, which is enough to tell them apart
-    return Bench(dit, CloserLook(load_detector(None, device), renderer), renderer)
 
 
 def test_cases_want_elsewhere_what_no_training_showed(bench: Bench) -> None:

@@ -66,6 +66,11 @@ class Cutouts:
         self._outlines: dict[Sighting, _Outline] = {}
 
     @torch.no_grad()
+    def sprite(self, sighting: Sighting) -> Placement:
+        """A thing that was read, where it fits the picture best."""
+        return self._outline(sighting).sprite
+
+    @torch.no_grad()
     def mask(self, sighting: Sighting) -> Tensor:
         """bool (H, W) on the CPU: what is seen of a thing and what it wears."""
         outline = self._outline(sighting)

@@ -14,9 +14,8 @@ from typing import NamedTuple, cast
 from chatdit.tools.dit.square_words import Spot
 from chatdit.tools.pocket.caption_reader import read_caption
 from chatdit.tools.pocket.captions import COLOURLESS, caption, noun_phrase
-from chatdit.tools.pocket.closer_look import placed
 from chatdit.tools.pocket.reading import Reading, Sighting
-from chatdit.tools.pocket.scene import NAMELESS, PICTURE_PIXELS, Scene, Thing
+from chatdit.tools.pocket.scene import NAMELESS, PICTURE_PIXELS, Placement, Scene, Thing
 from chatdit.tools.pocket.spots import told_spots
 from chatdit.tools.pocket.vocabulary import SIZES, TINTS, Size
 
@@ -41,9 +40,9 @@ def nameless_thing(sighting: Sighting | None, style: str) -> Thing:
     return Thing(NAMELESS, tint=sighting.tint, worn=sighting.worn)
 
 
-def reference_caption(sighting: Sighting | None, reading: Reading) -> str:
+def reference_caption(sprite: Placement | None, reading: Reading) -> str:
     """What a reference shows: the subject, where it stands, the place and the style."""
-    spots = () if sighting is None else (placed(sighting),)
+    spots = () if sprite is None else (sprite,)
     return caption(Scene((Thing(NAMELESS),), reading.background, reading.style), spots)
 
 
