@@ -5,9 +5,13 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+import torch
+
 from chatdit.evals import effect_story
 from chatdit.evals.effects import Bench
 from chatdit.evals.sprite_fidelity import sighting_of
+from chatdit.tools.dit.model import Row, Segment
+from chatdit.tools.pocket.captions import joint_caption
 from chatdit.tools.pocket.reading import Reading
 from chatdit.tools.pocket.scene import Placement
 from chatdit.tools.pocket.vocabulary import HELD_OUT
@@ -43,3 +47,19 @@ def test_without_boxes_a_story_is_a_set_of_generate(bench: Bench) -> None:
     assert effect_story._identity(bench, case) == 0.0
     boxed, plain = (effect_story._together(boxed=b)(bench, case, case.shown) for b in (True, False))
     assert len(boxed) == effect_story.PAGES and boxed[0].tobytes() != plain[0].tobytes()
+
+
+def test_four_panels_whose_caption_fills_its_tokens_are_whole(bench: Bench) -> None:
+    texts = (
+        "a red cookie [136x158] [122r4] on a farm",
+        "a red cookie [102x64] [95r0] left of a mammoth [194x72] [75r349] on the beach",
+        "a red cookie [91x182] [126r0] in the forest",
+        "a red cookie [75x196] [80r351] left of a rooster [195x173] [94r0] in the kitchen",
+    )
+    panels = tuple(Segment(256, 256, panel=i) for i in range(4))
+    (drawn,) = bench.dit.sample([Row(joint_caption(texts), panels, 1)])
+    readings = bench.reader.read(torch.stack(list(drawn.images)) * 2 - 1)
+    assert [reading.background for reading in readings] == ["farm", "beach", "forest", "kitchen"]
+    assert all(reading.find("cookie") for reading in readings)
+    # without padding there was a band of black and white along the lower edge of the third
+    assert drawn.images[2][:, 240:].mean() < 0.4 and drawn.images[2][:, 240:].std() < 0.2

@@ -13,12 +13,13 @@ from chatdit.tools.dit.layout import GEOMETRY, MOST_SQUARES, NUMBERS, layout_cha
 from chatdit.tools.dit.loading import load_pocket_modules
 from chatdit.tools.dit.model import DiT, Row, SamplingOptions, Segment
 from chatdit.tools.dit.square_words import Spot, squares_of, token_word, words_of
-from chatdit.tools.dit.text_encoder import PhraseTokenizer
+from chatdit.tools.dit.text_encoder import PhraseTokenizer, least_tokens
 from chatdit.tools.pocket.captions import caption, joint_caption
 from chatdit.tools.pocket.scene import Placement, Scene, Thing
 from chatdit.tools.pocket.spots import text_vocabulary
 from chatdit.tools.training.base import PocketModel, told_panels
 from chatdit.tools.training.examples import Batch, panel_positions, untold
+from chatdit.tools.training.streams import StreamOptions, stream
 
 CENTRES = torch.tensor([[(i % 16 + 0.5) * 16, (i // 16 + 0.5) * 16] for i in range(256)])
 CAT = Placement("cat", None, 80, 96, 96, rotation=-6)
@@ -118,3 +119,17 @@ def test_sampling_tells_what_training_told() -> None:
     expected = told_panels(TOKENIZER.squares(text, 1)[None], 256, sequence)
     assert torch.allclose(hidden[0, :, 64:], expected[0], atol=1e-5) and hidden[0, :, 64:].any()
     assert (hidden[1, :, 64:] == 0).all(), "the pass without words knows no square"
+
+
+@pytest.mark.parametrize("panels", [1, 2, 4])
+def test_sampling_pads_captions_as_training_does(panels: int) -> None:
+    dit = DiT.load("pocket", device="cpu")
+    seen: list[torch.Tensor] = []
+    dit.transformer.register_forward_pre_hook(
+        lambda _, __, kwargs: seen.append(kwargs["encoder_hidden_states"]), with_kwargs=True
+    )
+    text = joint_caption([caption(Scene((Thing("cat"),), "beach"), (CAT,))] * panels)
+    segments = tuple(Segment(256, 256, panel=i) for i in range(panels))
+    dit.sample([Row(text, segments, 1)], sampling=SamplingOptions(steps=1, guidance=1.0))
+    chunk = next(stream(StreamOptions(panels, 2), "pad", 0))
+    assert seen[0].shape[1] == chunk.text_ids.shape[1] == least_tokens(panels)

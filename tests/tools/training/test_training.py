@@ -19,6 +19,7 @@ from chatdit.tools.pocket.renderer import Renderer
 from chatdit.tools.pocket.samples import GIVENS
 from chatdit.tools.pocket.spots import text_vocabulary
 from chatdit.tools.pocket.vocabulary import HELD_OUT, SUBJECTS
+from chatdit.tools.training import pocket
 from chatdit.tools.training.autoencoder import SMALL_RECIPE as SMALL_AUTOENCODER_RECIPE
 from chatdit.tools.training.autoencoder import psnr, train_autoencoder
 from chatdit.tools.training.base import SMALL_RECIPE as SMALL_BASE_RECIPE
@@ -239,6 +240,17 @@ def test_words_of_held_out_subjects_stay_random() -> None:
 def test_stages_need_the_ones_before(tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="autoencoder"):
         train_pocket("base", tmp_path, minutes=0.01, device=torch.device("cpu"), seed=0, fresh=True)
+
+
+def test_a_rate_is_a_factor_on_what_recipes_say(tmp_path: Path) -> None:
+    order = pocket._Order("base", tmp_path, 1.0, None, 256, "imitation", 0.5, False, 0)
+    cpu = torch.device("cpu")
+    for made, plain in (
+        (pocket._base_recipe(order, cpu), pocket.SMALL_BASE_RECIPE),
+        (pocket._few_step_recipe(order, cpu), pocket.SMALL_FEW_STEP_RECIPE),
+    ):
+        assert (made.matrix_rate, made.other_rate) == (plain.matrix_rate / 2, plain.other_rate / 2)
+    assert pocket._detector_recipe(order, cpu).peak == pocket.SMALL_DETECTOR_RECIPE.peak / 2
 
 
 @pytest.fixture(scope="module")
