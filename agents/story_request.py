@@ -22,7 +22,8 @@ from chatdit.tools.story import MOST_PAGES
 _FORM = re.compile(
     r"\s*(?:(?:please|now|then|can you|could you|tell|draw|make|paint|write|create|give|show|me|us) )*"
     r"(?:(?:a|an|the|this|my) )?(?:short )?(?:story|storybook|picture book)"
-    r"(?: (?:of|about|with|around) (?P<hero>[^:;\n]{1,80}))?\s*:\s*(?P<pages>.+)",
+    r"(?: (?:of|with|in) (?:the )?(?:\w+ )?pages)?(?: (?:of|about|with|around) (?P<hero>[^:;.\n]{1,80}))?"
+    r"\s*:\s*(?P<pages>.+)",
     re.IGNORECASE | re.DOTALL,
 )
 _DIVIDER = re.compile(r"\s*(?:;|\n|\bpage \d+\s*[:.])\s*", re.IGNORECASE)

@@ -267,6 +267,15 @@ def test_a_story_has_a_page_for_each_part() -> None:
     assert node.tool == "story" and node.args["sampling"] == {"seed": 3}
 
 
+@pytest.mark.parametrize("start", ["a picture book with two pages", "a storybook of 2 pages about a fox"])
+def test_a_number_of_pages_is_no_hero(start: str) -> None:
+    text = f"{start}: a fox on a farm; the fox at the lake"
+    read = _brain().parse(Request(text, painter=POCKET))
+    assert read.call is not None and not read.questions
+    assert [output.description for output in read.outputs] == ["a fox on a farm", "a fox at the lake"]
+    assert read.call.args["subject"] == ("fox" if "about" in start else "")
+
+
 def test_a_story_of_an_attached_picture_is_about_its_subject() -> None:
     image = ImageRef(sha256="b" * 64, width=256, height=256)
     shows = OutputSpec(
@@ -296,7 +305,11 @@ def test_a_story_that_cannot_be_told_is_asked_about(text: str, question: str) ->
 
 
 @pytest.mark.parametrize(
-    "text", ["a story of a fox", "story: a fox on the beach", "a bedtime story with a moon; and a cat"]
+    "text",
+    [
+        *("a story of a fox", "story: a fox on the beach", "a bedtime story with a moon; and a cat"),
+        "A picture book with two pages. Page 1: a fox on a farm. Page 2: the fox left of a sheep at the lake.",
+    ],
 )
 def test_what_is_no_story_of_pages_is_read_as_before(text: str) -> None:
     read = _brain().parse(Request(text, painter=POCKET))
