@@ -99,6 +99,9 @@ class Context:
         return name
 
     def _by_order(self, word: Lexeme) -> Known | str:
+        named = next((known for known in self.attached if known.name == f"input_{word.value}"), None)
+        if named is not None:
+            return named
         reach = self.attached or [known for known in self.past if known.number in self.last_turn]
         if len(reach) < 2 and not self.attached:
             reach = self.past
@@ -132,7 +135,7 @@ def context_of(request: Request, described: Sequence[Draft] = ()) -> Context:
     attached = [
         Known("attached", given.id, draft, image=given.image, shows=given.shows)
         for given, draft in zip(request.inputs, drafts, strict=False)
-        if given.picture is None and given.role != "mask"
+        if given.picture is None and given.role not in ("mask", "other")
     ]
     drawn = next((turn.pictures for turn in reversed(request.history) if turn.pictures), ())
     handed = tuple(given.picture for given in request.inputs if given.picture is not None)

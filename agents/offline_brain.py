@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from chatdit.agents.anaphora import Context, Known, context_of
 from chatdit.agents.answers import with_open_question
+from chatdit.agents.borrowed_looks import without_borrowed_looks
 from chatdit.agents.brain import MAX_PICTURES, Painter, Request, check_length
 from chatdit.agents.clause_reader import read_clause
 from chatdit.agents.clauses import Clause
@@ -43,6 +44,12 @@ class OfflineBrain:
             InstructionError: the text is longer than MAX_TEXT characters.
         """
         check_length(request.text)
+        borrowed = without_borrowed_looks(request)
+        read = self._parsed(borrowed.request)
+        notices = [f"Of image {number} I take nothing but the look that you name." for number in borrowed.lenders]
+        return read.model_copy(update={"notices": (*read.notices, *notices)}) if notices else read
+
+    def _parsed(self, request: Request) -> Instruction:
         text, work = split_off_work(request.text)
         worked = _Parse(replace(request, text=text)).worked(work) if work is not None else None
         return worked or _Parse(request).instruction()
