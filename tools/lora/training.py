@@ -118,14 +118,16 @@ class _Remembered:
     """A text codec that encodes each caption once."""
 
     def __init__(self, codec: TextCodec) -> None:
-        self._known: dict[str, EncodedText] = {}
+        self._known: dict[tuple[str, int], EncodedText] = {}
         self._codec, self.squares, self.report, self.to = codec, codec.squares, codec.report, codec.to
 
-    def encode(self, captions: Sequence[str]) -> list[EncodedText]:
-        new = [text for text in dict.fromkeys(captions) if text not in self._known]
+    def encode(self, captions: Sequence[str], panels: Sequence[int]) -> list[EncodedText]:
+        asked = list(zip(captions, panels, strict=True))
+        new = [pair for pair in dict.fromkeys(asked) if pair not in self._known]
         if new:
-            self._known |= dict(zip(new, self._codec.encode(new), strict=True))
-        return [self._known[text] for text in captions]
+            encoded = self._codec.encode([text for text, _ in new], [count for _, count in new])
+            self._known |= dict(zip(new, encoded, strict=True))
+        return [self._known[pair] for pair in asked]
 
 
 class _State:
