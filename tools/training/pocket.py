@@ -199,8 +199,8 @@ def _few_step_recipe(order: _Order, device: torch.device) -> FewStepRecipe:
 
 
 def _ordered(recipe: RecipeT, order: _Order) -> RecipeT:
-    rates = {"matrix_rate": recipe.matrix_rate * order.rate, "other_rate": recipe.other_rate * order.rate}
-    recipe = replace(recipe, minutes=order.minutes, sitting=order.sitting, **rates)
+    recipe = replace(recipe, minutes=order.minutes, sitting=order.sitting)
+    recipe = replace(recipe, matrix_rate=recipe.matrix_rate * order.rate, other_rate=recipe.other_rate * order.rate)
     if not order.check:
         return recipe
     few = {panels: 1 for panels in recipe.batches}

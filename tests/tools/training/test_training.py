@@ -25,6 +25,7 @@ from chatdit.tools.training.autoencoder import psnr, train_autoencoder
 from chatdit.tools.training.base import SMALL_RECIPE as SMALL_BASE_RECIPE
 from chatdit.tools.training.base import BaseRecipe, build_model, flow_loss, train_base, training_times
 from chatdit.tools.training.checkpoint import load_checkpoint, save_checkpoint
+from chatdit.tools.training.detector import SMALL_DETECTOR_RECIPE
 from chatdit.tools.training.examples import (
     GRID,
     Batch,
@@ -36,6 +37,7 @@ from chatdit.tools.training.examples import (
     shrunk,
     untold,
 )
+from chatdit.tools.training.few_step import SMALL_FEW_STEP_RECIPE
 from chatdit.tools.training.muon import Muon, orthogonalised
 from chatdit.tools.training.pocket import DEFAULTS, train_pocket
 from chatdit.tools.training.schedule import Clock, rate
@@ -246,11 +248,11 @@ def test_a_rate_is_a_factor_on_what_recipes_say(tmp_path: Path) -> None:
     order = pocket._Order("base", tmp_path, 1.0, None, 256, "imitation", 0.5, False, 0)
     cpu = torch.device("cpu")
     for made, plain in (
-        (pocket._base_recipe(order, cpu), pocket.SMALL_BASE_RECIPE),
-        (pocket._few_step_recipe(order, cpu), pocket.SMALL_FEW_STEP_RECIPE),
+        (pocket._base_recipe(order, cpu), SMALL_BASE_RECIPE),
+        (pocket._few_step_recipe(order, cpu), SMALL_FEW_STEP_RECIPE),
     ):
         assert (made.matrix_rate, made.other_rate) == (plain.matrix_rate / 2, plain.other_rate / 2)
-    assert pocket._detector_recipe(order, cpu).peak == pocket.SMALL_DETECTOR_RECIPE.peak / 2
+    assert pocket._detector_recipe(order, cpu).peak == SMALL_DETECTOR_RECIPE.peak / 2
 
 
 @pytest.fixture(scope="module")
