@@ -1,7 +1,7 @@
-"""Looks borrowed from what a picture shows: "the hat of the duck in image 2", "as large as the cow of the first".
+"""Looks borrowed from what an attached picture shows: "the hat of the duck in image 2", "as large as the cow".
 
 What is borrowed is known once the picture is described, so it is put into the words; a picture that lends nothing
-else is then no reference.
+else is then no reference. Earlier pictures of a conversation lend nothing yet.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ _TINT = "|".join(TINTS)
 _KIND = "|".join((*ACCESSORIES, "hat"))
 _PLACES = {"left": "on the left", "right": "on the right", "middle": "in the middle", "top": "at the top"}
 _PLACES |= {"bottom": "at the bottom"}
-_TWO = 2
 _SAID_PLACE = "|".join(_PLACES.values())
 _STATEMENT = re.compile(
     r"(?:^|(?<=[.!?]))\s*(?:(?:in|on)\s+)?(?:picture|image|photo)\s+\d+\s+(?:shows|is|has|there is)\s[^.!?]*[.!?]",
@@ -46,7 +45,7 @@ def without_borrowed_looks(request: Request) -> Borrowed:
     for number, element in _shown(request):
         names = _names(element.subject)
         for pattern, told in _BORROWINGS:
-            if told is _where and len(request.inputs) < _TWO:
+            if told is _where and len(request.inputs) == 1:
                 continue  # who stands there is to be replaced
             lender = re.compile(pattern.replace("LENDER", rf"the\s+(?:{names})\b{_IN_PICTURE}"), re.IGNORECASE)
             text, times = _put(lender, told, text, number, element)
@@ -61,7 +60,7 @@ def without_borrowed_looks(request: Request) -> Borrowed:
     text = re.sub(
         rf"\bmake\b(?P<who>[^.;]*?)\s+\0(?P<where>{_SAID_PLACE})", r"put\g<who> \g<where>", text, flags=re.IGNORECASE
     )
-    text = " ".join(text.replace("\0", "").split())
+    text = re.sub(r"[ \t]+", " ", text.replace("\0", "")).strip()
     lenders = tuple(sorted(n for n in lent if not _speaks_of(text, n, request)))
     if len(lenders) == len(request.inputs) and not re.match(r"\s*(?:please\s+)?(?:draw|paint)\b", text, re.IGNORECASE):
         lenders = ()  # one of them is what is changed
@@ -115,6 +114,8 @@ _BORROWINGS: tuple[tuple[str, _Told], ...] = (
         r"(?:\s+(?:wears|is wearing|has))?",
         _worn,
     ),
+    (rf"\bLENDER['\u2019]s\s+(?:(?:{_TINT})\s+)?(?P<kind>{_KIND})\b", _worn),
+    (r"\bLENDER['\u2019]s\s+colou?r\b", _tint),
     (r"\b(?:in\s+)?the\s+(?:same\s+)?colou?r\s+(?:of|as)\s+LENDER", _tint),
     (
         rf"\b(?P<verbs>{_VERB}(?:\s+and\s+{_VERB})?)\s+(?P<who>(?:the|my|this)\s[^.;]*?)\s+like\s+LENDER",

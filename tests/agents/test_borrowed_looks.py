@@ -36,6 +36,11 @@ def _request(text: str, *scenes: Scene) -> Request:
     [
         ("Give the rabbit the party hat of the llama in the second picture.", "Give the rabbit a blue party hat."),
         ("let the rabbit wear the hat that the llama of image 2 wears", "let the rabbit wear a blue party hat"),
+        (
+            "give the rabbit the llama's hat,\nthen make it small",
+            "give the rabbit a blue party hat,\nthen make it small",
+        ),
+        ("give the rabbit the llama\u2019s colour", "make the rabbit red"),
         ("Give the rabbit of picture 1 the colour of the llama.", "make the rabbit of picture 1 red."),
         ("make the rabbit the same color as the llama in picture 2", "make the rabbit red"),
         ("Picture 1 shows a rabbit, picture 2 a llama. Make the bunny as big as the llama.", "Make the bunny large."),
